@@ -1,0 +1,1 @@
+"""Fieldgate, an edge visual-inspection agent."""
