@@ -1,0 +1,1 @@
+"""Where frames come from: sources of every kind, and the loop that captures from one."""

@@ -1,0 +1,234 @@
+"""From one TOML file and the environment to frozen settings, and from a mistake to a sentence."""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from agent.config.sections import (
+    AnyCamera,
+    Camera,
+    DeviceSection,
+    EngineSection,
+    FolderCamera,
+    InferenceSection,
+    MonitorSection,
+    MqttSection,
+    Name,
+    RtspCamera,
+    SimulatedCamera,
+    StoreSection,
+    SubjectSection,
+    V4l2Camera,
+    VideoCamera,
+)
+from agent.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT_PATH = Path("/etc/fieldgate/config.toml")
+PREFIX = "FIELDGATE_"
+
+
+class Config(BaseSettings):
+    """All settings of one agent."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    device: DeviceSection = DeviceSection()
+    cameras: tuple[Camera, ...] = ()
+    inference: InferenceSection = InferenceSection()
+    engines: dict[Name, EngineSection] = {}
+    store: StoreSection = StoreSection()
+    mqtt: MqttSection = MqttSection()
+    monitor: MonitorSection = MonitorSection()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment stands above the file, whose content arrives as arguments."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return (env_settings, init_settings)
+
+    @field_validator("cameras", mode="before")
+    @classmethod
+    def _cameras_in_order(cls, cameras: object) -> object:
+        # Keyed by place while file and environment are merged, see _by_place.
+        if isinstance(cameras, dict):
+            if not all(key.isdigit() for key in cameras):
+                raise ValueError("cameras are set in the environment as FIELDGATE_CAMERAS__0__KEY")
+            return [cameras[key] for key in sorted(cameras, key=int)]
+        return cameras
+
+    @model_validator(mode="after")
+    def _names_fit_together(self) -> "Config":
+        names = [camera.name for camera in self.cameras]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"cameras: two cameras are called '{name}'")
+        for camera in self.cameras:
+            if camera.engine not in self.engines:
+                known = ", ".join(self.engines) or "none"
+                raise ValueError(
+                    f"cameras: '{camera.name}' names the engine '{camera.engine}', which has no table "
+                    f"[engines.{camera.engine}] (there: {known})"
+                )
+        return self
+
+    @property
+    def control_socket(self) -> Path:
+        """Where the control socket is."""
+        return (
+            Path(self.device.control_socket)
+            if self.device.control_socket
+            else self.store.dir / "control.sock"
+        )
+
+    @property
+    def client_id(self) -> str:
+        """The MQTT client id."""
+        return self.mqtt.client_id or f"fieldgate-{self.device.site}-{self.device.name}"
+
+    @property
+    def topic_root(self) -> str:
+        """What this device's topics begin with, without a slash at the end."""
+        return f"{self.mqtt.root}/{self.device.site}/{self.device.name}"
+
+
+def load(path: Path) -> Config:
+    """Read a TOML file and the environment.
+
+    Raises:
+        ConfigError: The file is missing or malformed, or a key or value is wrong; the message names the
+            file, the key, and the nearest known key where one is unknown.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: there is no such file. Give one with --config, or copy config.example.toml."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    return parse(text, where=str(path))
+
+
+def parse(text: str, *, where: str) -> Config:
+    """The settings in a TOML text, under the environment.
+
+    Raises:
+        ConfigError: As for ``load``; ``where`` is how messages call the text.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where}: is not valid TOML: {error}") from None
+    return build(table, where=where)
+
+
+def build(table: Mapping[str, Any], *, where: str) -> Config:
+    """The settings in a table that looks like the file, under the environment.
+
+    Raises:
+        ConfigError: As for ``load``.
+    """
+    try:
+        return Config(**_by_place(table))
+    except ValidationError as error:
+        problems = "; ".join(_sentence(one) for one in error.errors(include_url=False))
+        raise ConfigError(f"{where}: {problems}") from None
+    except ValueError as error:  # pydantic-settings' own word for JSON that it cannot read
+        raise ConfigError(f"{where}: the environment holds a value that cannot be read: {error}") from None
+
+
+def secret(path: Path | None, *, what: str) -> str | None:
+    """The first line of a secret's file; None where no file is named.
+
+    Raises:
+        ConfigError: The file cannot be read or is empty. The message never holds its content.
+    """
+    if path is None:
+        return None
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigError(f"{what}: the file {path} cannot be read: {reason}") from None
+    if not lines or not lines[0]:
+        raise ConfigError(f"{what}: the file {path} is empty; its first line must be the password")
+    return lines[0]
+
+
+def _by_place(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table with its list of cameras keyed by place, so that the environment can reach into it."""
+    cameras = table.get("cameras")
+    if not isinstance(cameras, list):
+        return dict(table)
+    return {**table, "cameras": {str(place): camera for place, camera in enumerate(cameras)}}
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    """One problem in a technician's words."""
+    kinds = {get_args(kind.model_fields["kind"].annotation)[0] for kind in _KINDS}
+    place = [str(part) for part in error["loc"] if part not in kinds or len(error["loc"]) <= 2]  # noqa: PLR2004 - [cameras, n]
+    key = ".".join(place)
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(place[-1], _known_keys(error["loc"]), n=1, cutoff=0.5)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        return f"unknown key '{key}'{hint}"
+    if error["type"] == "missing":
+        return f"'{key}' is missing"
+    if error["type"] == "union_tag_not_found":
+        return f"'{key}.kind' is missing; it is one of {', '.join(sorted(kinds))}"
+    message = error["msg"].removeprefix("Value error, ")
+    if not key:
+        return str(message)
+    return f"'{key}': {message[0].lower()}{message[1:]} (found {_shown(error['input'])})"
+
+
+def _shown(value: object) -> str:
+    text = re.sub(r"//[^/'\"]*@", "//***@", repr(value))  # an address may hold a password
+    return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004 - a line of terminal
+
+
+_KINDS: tuple[type[AnyCamera], ...] = (FolderCamera, VideoCamera, V4l2Camera, RtspCamera, SimulatedCamera)
+
+
+def _known_keys(loc: tuple[Any, ...]) -> list[str]:
+    """The keys that are known where ``loc`` points."""
+    if len(loc) == 1:
+        return list(Config.model_fields)
+    if loc[0] == "cameras":
+        names = [name for kind in _KINDS for name in kind.model_fields]
+        return list(SubjectSection.model_fields) if "subject" in loc else names
+    if loc[0] == "engines":
+        return list(EngineSection.model_fields)
+    section = Config.model_fields[str(loc[0])].annotation
+    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+
+
+def environment_keys(environ: Mapping[str, str] | None = None) -> list[str]:
+    """The names of the variables that set something here, for ``config show``."""
+    names = os.environ if environ is None else environ
+    return sorted(name for name in names if name.upper().startswith(PREFIX))

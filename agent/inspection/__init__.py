@@ -1,0 +1,1 @@
+"""The meaning of an inspection: pure functions and frozen values, numpy only."""
