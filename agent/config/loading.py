@@ -1,33 +1,25 @@
 """From one TOML file and the environment to frozen settings, and from a mistake to a sentence."""
 
-import difflib
 import os
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agent.config.sections import (
-    AnyCamera,
     Camera,
     DeviceSection,
     EngineSection,
-    FolderCamera,
     InferenceSection,
     MonitorSection,
     MqttSection,
     Name,
-    RtspCamera,
-    SimulatedCamera,
     StoreSection,
-    SubjectSection,
-    V4l2Camera,
-    VideoCamera,
 )
+from agent.config.sentences import sentences
 from agent.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -99,11 +91,7 @@ class Config(BaseSettings):
     @property
     def control_socket(self) -> Path:
         """Where the control socket is."""
-        return (
-            Path(self.device.control_socket)
-            if self.device.control_socket
-            else self.store.dir / "control.sock"
-        )
+        return Path(self.device.control_socket) if self.device.control_socket else self.store.dir / "control.sock"
 
     @property
     def client_id(self) -> str:
@@ -156,8 +144,7 @@ def build(table: Mapping[str, Any], *, where: str) -> Config:
     try:
         return Config(**_by_place(table))
     except ValidationError as error:
-        problems = "; ".join(_sentence(one) for one in error.errors(include_url=False))
-        raise ConfigError(f"{where}: {problems}") from None
+        raise ConfigError(f"{where}: {sentences(error, Config)}") from None
     except ValueError as error:  # pydantic-settings' own word for JSON that it cannot read
         raise ConfigError(f"{where}: the environment holds a value that cannot be read: {error}") from None
 
@@ -186,46 +173,6 @@ def _by_place(table: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(cameras, list):
         return dict(table)
     return {**table, "cameras": {str(place): camera for place, camera in enumerate(cameras)}}
-
-
-def _sentence(error: Mapping[str, Any]) -> str:
-    """One problem in a technician's words."""
-    kinds = {get_args(kind.model_fields["kind"].annotation)[0] for kind in _KINDS}
-    place = [str(part) for part in error["loc"] if part not in kinds or len(error["loc"]) <= 2]  # noqa: PLR2004 - [cameras, n]
-    key = ".".join(place)
-    if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(place[-1], _known_keys(error["loc"]), n=1, cutoff=0.5)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        return f"unknown key '{key}'{hint}"
-    if error["type"] == "missing":
-        return f"'{key}' is missing"
-    if error["type"] == "union_tag_not_found":
-        return f"'{key}.kind' is missing; it is one of {', '.join(sorted(kinds))}"
-    message = error["msg"].removeprefix("Value error, ")
-    if not key:
-        return str(message)
-    return f"'{key}': {message[0].lower()}{message[1:]} (found {_shown(error['input'])})"
-
-
-def _shown(value: object) -> str:
-    text = re.sub(r"//[^/'\"]*@", "//***@", repr(value))  # an address may hold a password
-    return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004 - a line of terminal
-
-
-_KINDS: tuple[type[AnyCamera], ...] = (FolderCamera, VideoCamera, V4l2Camera, RtspCamera, SimulatedCamera)
-
-
-def _known_keys(loc: tuple[Any, ...]) -> list[str]:
-    """The keys that are known where ``loc`` points."""
-    if len(loc) == 1:
-        return list(Config.model_fields)
-    if loc[0] == "cameras":
-        names = [name for kind in _KINDS for name in kind.model_fields]
-        return list(SubjectSection.model_fields) if "subject" in loc else names
-    if loc[0] == "engines":
-        return list(EngineSection.model_fields)
-    section = Config.model_fields[str(loc[0])].annotation
-    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
 
 
 def environment_keys(environ: Mapping[str, str] | None = None) -> list[str]:

@@ -31,12 +31,8 @@ class DeviceSection(Section):
 
     site: Name = Field(default="site", description="The plant; part of every topic.")
     name: Name = Field(default="device", description="This device, unique within the site.")
-    timezone: str = Field(
-        default="UTC", description="Time zone for what people read; messages are always UTC."
-    )
-    control_socket: str = Field(
-        default="", description="Path of the control socket; empty: control.sock in store.dir."
-    )
+    timezone: str = Field(default="UTC", description="Time zone for what people read; messages are always UTC.")
+    control_socket: str = Field(default="", description="Path of the control socket; empty: control.sock in store.dir.")
 
 
 class SubjectSection(Section):
@@ -62,17 +58,13 @@ class AnyCamera(Section):
     trigger: Literal["continuous", "interval", "mqtt"] = Field(
         default="continuous", description="What asks for a frame: continuous, interval or mqtt."
     )
-    interval_s: float = Field(
-        default=1.0, gt=0, le=86_400, description="Seconds between frames with trigger interval."
-    )
+    interval_s: float = Field(default=1.0, gt=0, le=86_400, description="Seconds between frames with trigger interval.")
     deadline_ms: int = Field(
         default=2_000,
         gt=0,
         description="A triggered frame without a verdict after this time is inconclusive (late).",
     )
-    trigger_queue: int = Field(
-        default=16, ge=1, le=1_000, description="Triggered frames that may wait for the line."
-    )
+    trigger_queue: int = Field(default=16, ge=1, le=1_000, description="Triggered frames that may wait for the line.")
     record: Literal["auto", "all", "notable"] = Field(
         default="auto",
         description="What becomes a record: all, notable, or auto (notable for a live untriggered camera).",
@@ -81,9 +73,7 @@ class AnyCamera(Section):
         default=0.001, ge=0, le=1, description="Share of cleared frames that become records all the same."
     )
     audit_seed: int = Field(default=0, ge=0, description="Seed of the audit sample.")
-    subject: SubjectSection = Field(
-        default=SubjectSection(), description="What is on the picture by default."
-    )
+    subject: SubjectSection = Field(default=SubjectSection(), description="What is on the picture by default.")
 
     @field_validator("region")
     @classmethod
@@ -121,18 +111,14 @@ class FileCamera(AnyCamera):
     @model_validator(mode="after")
     def _files_cannot_be_triggered(self) -> "FileCamera":
         if self.trigger == "mqtt":
-            raise ValueError(
-                "a folder or video file cannot be triggered over mqtt; use continuous or interval"
-            )
+            raise ValueError("a folder or video file cannot be triggered over mqtt; use continuous or interval")
         return self
 
 
 class FolderCamera(FileCamera):
     """A folder of images."""
 
-    kind: Literal["folder"] = Field(
-        default="folder", description="A folder of JPEG, PNG, BMP, TIFF, PGM or PPM files."
-    )
+    kind: Literal["folder"] = Field(default="folder", description="A folder of JPEG, PNG, BMP, TIFF, PGM or PPM files.")
     watch: bool = Field(default=False, description="Stay and take new files as they arrive.")
     settle_ms: int = Field(
         default=500, ge=0, description="A watched file is taken when it has not changed for this long."
@@ -164,9 +150,7 @@ class V4l2Camera(LiveCamera):
     width: int = Field(default=0, ge=0, description="Frame width to ask for; 0: what the camera gives.")
     height: int = Field(default=0, ge=0, description="Frame height to ask for; 0: what the camera gives.")
     fps: float = Field(default=0.0, ge=0, description="Frame rate to ask for; 0: what the camera gives.")
-    fourcc: str = Field(
-        default="", description="Pixel format to ask for, such as MJPG; empty: what the camera gives."
-    )
+    fourcc: str = Field(default="", description="Pixel format to ask for, such as MJPG; empty: what the camera gives.")
 
 
 class RtspCamera(LiveCamera):
@@ -198,14 +182,10 @@ class SimulatedCamera(LiveCamera):
     frames: int = Field(default=0, ge=0, description="End after so many frames; 0: never.")
     seed: int = Field(default=0, ge=0, description="Seed of the pictures.")
     defect_rate: float = Field(default=0.05, ge=0, le=1, description="Share of parts that have a defect.")
-    light: float = Field(
-        default=1.0, gt=0, le=4, description="Brightness; 1 is what the demo pack was trained on."
-    )
+    light: float = Field(default=1.0, gt=0, le=4, description="Brightness; 1 is what the demo pack was trained on.")
     noise: float = Field(default=1.0, ge=0, le=10, description="Sensor noise; 1 is normal.")
     blur: float = Field(default=0.0, ge=0, le=10, description="Defocus in pixels (sigma).")
-    drift: float = Field(
-        default=0.0, ge=0, le=1, description="How far light and surface have moved from the training."
-    )
+    drift: float = Field(default=0.0, ge=0, le=1, description="How far light and surface have moved from the training.")
 
 
 Camera = Annotated[
@@ -217,16 +197,12 @@ Camera = Annotated[
 class InferenceSection(Section):
     """How models run."""
 
-    threads: int = Field(
-        default=0, ge=0, le=64, description="Threads of one model; 0: the cores less one for capture."
-    )
+    threads: int = Field(default=0, ge=0, le=64, description="Threads of one model; 0: the cores less one for capture.")
     spinning: bool = Field(
         default=False, description="Let idle model threads spin: faster alone, costly beside others."
     )
     screening_backend: Literal["auto", "onnx-cpu"] = Field(default="auto", description="Where stage 1 runs.")
-    verification_backend: Literal["auto", "onnx-cpu"] = Field(
-        default="auto", description="Where stage 2 runs."
-    )
+    verification_backend: Literal["auto", "onnx-cpu"] = Field(default="auto", description="Where stage 2 runs.")
 
 
 class EngineSection(Section):
@@ -241,18 +217,14 @@ class StoreSection(Section):
     dir: Path = Field(
         default=Path("/var/lib/fieldgate"), description="Folder of the database, evidence and state files."
     )
-    commit_ms: int = Field(
-        default=20, ge=0, le=1_000, description="How long verdicts may gather into one transaction."
-    )
+    commit_ms: int = Field(default=20, ge=0, le=1_000, description="How long verdicts may gather into one transaction.")
     queue: int = Field(default=256, ge=8, le=100_000, description="Verdicts that may wait for the disk.")
     evidence: Literal["none", "notable", "all"] = Field(
         default="notable",
         description="Which records keep a JPEG: none, notable (fail, archive, inconclusive, audit), all.",
     )
     evidence_quality: int = Field(default=90, ge=10, le=100, description="JPEG quality.")
-    evidence_queue: int = Field(
-        default=16, ge=1, le=1_000, description="Pictures that may wait to be encoded."
-    )
+    evidence_queue: int = Field(default=16, ge=1, le=1_000, description="Pictures that may wait to be encoded.")
 
 
 class MqttSection(Section):
@@ -271,34 +243,20 @@ class MqttSection(Section):
     )
     cert_file: Path | None = Field(default=None, description="This device's certificate, for mutual TLS.")
     key_file: Path | None = Field(default=None, description="Key of this device's certificate.")
-    keepalive_s: int = Field(
-        default=20, ge=5, le=1_200, description="Silence after which the connection is tested."
-    )
-    window: int = Field(
-        default=20, ge=1, le=100, description="Messages that may wait for their acknowledgement."
-    )
-    ack_timeout_s: float = Field(
-        default=40.0, gt=0, description="No acknowledgement for this long: reconnect."
-    )
+    keepalive_s: int = Field(default=20, ge=5, le=1_200, description="Silence after which the connection is tested.")
+    window: int = Field(default=20, ge=1, le=100, description="Messages that may wait for their acknowledgement.")
+    ack_timeout_s: float = Field(default=40.0, gt=0, description="No acknowledgement for this long: reconnect.")
     retry_max_s: float = Field(default=60.0, gt=0, description="Longest pause between attempts to connect.")
-    session_s: int = Field(
-        default=3_600, ge=0, description="How long the broker keeps commands for an absent device."
-    )
+    session_s: int = Field(default=3_600, ge=0, description="How long the broker keeps commands for an absent device.")
     require_subscriber: bool = Field(
         default=True, description="Hold messages while the broker says that nobody subscribes to them."
     )
-    exit_wait_s: float = Field(
-        default=30.0, ge=0, description="With on_end exit: longest wait for acknowledgements."
-    )
+    exit_wait_s: float = Field(default=30.0, ge=0, description="With on_end exit: longest wait for acknowledgements.")
 
 
 class MonitorSection(Section):
     """Health."""
 
-    health_interval_s: float = Field(
-        default=30.0, ge=1, le=3_600, description="Seconds between health messages."
-    )
+    health_interval_s: float = Field(default=30.0, ge=1, le=3_600, description="Seconds between health messages.")
     sysfs_root: Path = Field(default=Path("/"), description="Root under which /sys and /proc are read.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="What is logged."
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is logged.")

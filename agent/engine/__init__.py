@@ -1,0 +1,1 @@
+"""Engine packs and the models in them, whatever runs them."""

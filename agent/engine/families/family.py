@@ -1,0 +1,34 @@
+"""What a family of detectors is to verification."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from agent.engine.manifest import VerificationTable
+from agent.engine.model import Tensor
+from agent.errors import PackError
+from agent.inspection.detections import Detections
+
+Decode = Callable[[Mapping[str, Tensor]], Detections]
+"""From all outputs to detections in network pixels, at or above the floor and already suppressed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family.
+
+    Attributes:
+        prepare: Checks the manifest against the outputs of one real run and gives the decoder.
+    """
+
+    prepare: Callable[[VerificationTable, Mapping[str, Tensor]], Decode]
+
+
+def output_of(outputs: Mapping[str, Tensor], name: str, *, key: str) -> Tensor:
+    """The output that the manifest names.
+
+    Raises:
+        PackError: The model has no such output; the message lists those it has.
+    """
+    if name not in outputs:
+        raise PackError(f"{key}: the model has no output '{name}'; it has {', '.join(sorted(outputs))}")
+    return outputs[name]
