@@ -1,0 +1,1 @@
+"""Watches the device and the line, and says how they are."""
