@@ -2,7 +2,7 @@
 
 A device without a battery-backed clock boots in the past and jumps when it finds a time server. So a
 moment is written down twice: wall time for people, and the kernel's monotonic time, which never jumps,
-together with the id of the boot in which it counts. Imports nothing of the agent.
+together with the id of the boot in which it counts.
 """
 
 import ctypes
@@ -12,10 +12,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final, Literal
+
+from agent.inspection.frame import Moment
 
 ClockState = Literal["synced", "holdover", "unset"]
 
@@ -97,21 +98,6 @@ def kernel_boot_id(path: Path = BOOT_ID) -> str:
         return str(uuid.uuid4())
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """One moment.
-
-    Attributes:
-        wall: Wall time, aware, UTC.
-        monotonic_ns: The kernel's monotonic time of the same moment in nanoseconds, since boot.
-        state: How far `wall` can be trusted.
-    """
-
-    wall: datetime
-    monotonic_ns: int
-    state: ClockState
-
-
 class Clock:
     """Stamps moments. Any thread may call `now` at any time; it never blocks.
 
@@ -128,7 +114,7 @@ class Clock:
         self._monotonic_ns = monotonic_ns
         self._kept: tuple[int, ClockState] | None = None
 
-    def now(self) -> Stamp:
+    def now(self) -> Moment:
         """Return this moment."""
         monotonic_ns = self._monotonic_ns()
         wall = datetime.now(timezone.utc)
@@ -136,7 +122,7 @@ class Clock:
         kept = self._kept
         if kept is None or monotonic_ns - kept[0] >= _STATE_KEPT_NS:
             kept = self._kept = (monotonic_ns, self._read_state())
-        return Stamp(wall, monotonic_ns, kept[1])
+        return Moment(wall, monotonic_ns, kept[1])
 
 
 class Uuid7Source:

@@ -1,7 +1,5 @@
-"""The bodies of ledger messages that are not records or rollups: alerts, audit, gaps."""
+"""The bodies of alerts and audit messages."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from agent.inspection.frame import Moment
@@ -55,31 +53,3 @@ def audit_body(
         "reason": reason,
         "way": way,
     }
-
-
-@dataclass(frozen=True, slots=True)
-class FrameGap:
-    """Frames of one camera that were inspected and never written; ``first`` and ``last`` included."""
-
-    camera: str
-    boot: str
-    first: int
-    last: int
-    count: int
-
-    def joined(self, number: int) -> "FrameGap":
-        """This gap, grown by one frame."""
-        last = max(self.last, number)
-        return FrameGap(self.camera, self.boot, min(self.first, number), last, self.count + 1)
-
-
-def frame_gap_body(moment: Moment, gap: FrameGap, *, code: str, text: str) -> dict[str, Any]:
-    """Says that the verdicts of these frames will never come, and why."""
-    frames: Mapping[str, Any] = {
-        "camera": gap.camera,
-        "boot": gap.boot,
-        "from": gap.first,
-        "to": gap.last,
-        "count": gap.count,
-    }
-    return {**moment.to_json(), "frames": frames, "reason": {"code": code, "text": text}}

@@ -52,9 +52,7 @@ class Rollup:
     reasons: Counter[str] = field(default_factory=Counter)
     screening: list[int] = field(default_factory=lambda: [0] * SCORE_BINS)
     scores: dict[str, list[int]] = field(default_factory=dict)
-    latency: dict[str, "LatencyCounts"] = field(
-        default_factory=lambda: {stage: LatencyCounts() for stage in STAGES}
-    )
+    latency: dict[str, "LatencyCounts"] = field(default_factory=lambda: {stage: LatencyCounts() for stage in STAGES})
 
     def add(self, record: Record, *, replaced: int = 0, skipped: int = 0) -> None:
         """Count one inspected frame, and those that were lost on the way to it."""
@@ -74,6 +72,22 @@ class Rollup:
         for stage, value in record.latency.to_json().items():
             if value is not None:
                 self.latency[stage].add(value)
+
+    def merge(self, body: Mapping[str, Any]) -> None:
+        """Add the counts of a rollup's body."""
+        self.frames += body["frames"]
+        self.replaced += body["replaced"]
+        self.skipped += body["skipped"]
+        self.recorded += body["recorded"]
+        self.outcomes.update(body["outcomes"])
+        self.dispositions.update(body["dispositions"])
+        self.classes.update(body["classes"])
+        self.reasons.update(body["reasons"])
+        _add_counts(self.screening, body["screening_histogram"])
+        for label, counts in body["score_histograms"].items():
+            _add_counts(self.scores.setdefault(label, [0] * SCORE_BINS), counts)
+        for stage, latency in body["latency_ms"].items():
+            self.latency[stage].merge(latency)
 
     def to_json(self) -> dict[str, Any]:
         """The counts as the message carries them."""
@@ -106,6 +120,12 @@ class LatencyCounts:
         self.sum += value_ms
         self.max = max(self.max, value_ms)
 
+    def merge(self, body: Mapping[str, Any]) -> None:
+        """Add the counts of one stage of a rollup's body."""
+        _add_counts(self.counts, body["counts"])
+        self.sum += body["sum"]
+        self.max = max(self.max, body["max"])
+
     def to_json(self) -> dict[str, Any]:
         """Counts, sum and maximum, rounded to microseconds."""
         return {"counts": self.counts, "sum": round(self.sum, 3), "max": round(self.max, 3)}
@@ -115,22 +135,7 @@ def added(bodies: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The sum of the counts of any number of rollup bodies, as a body's counts."""
     total = Rollup()
     for body in bodies:
-        total.frames += body["frames"]
-        total.replaced += body["replaced"]
-        total.skipped += body["skipped"]
-        total.recorded += body["recorded"]
-        total.outcomes.update(body["outcomes"])
-        total.dispositions.update(body["dispositions"])
-        total.classes.update(body["classes"])
-        total.reasons.update(body["reasons"])
-        _add_counts(total.screening, body["screening_histogram"])
-        for label, counts in body["score_histograms"].items():
-            _add_counts(total.scores.setdefault(label, [0] * SCORE_BINS), counts)
-        for stage, latency in body["latency_ms"].items():
-            mine = total.latency[stage]
-            _add_counts(mine.counts, latency["counts"])
-            mine.sum += latency["sum"]
-            mine.max = max(mine.max, latency["max"])
+        total.merge(body)
     return total.to_json()
 
 

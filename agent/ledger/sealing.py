@@ -91,11 +91,13 @@ def seal(draft: Draft, *, epoch: str, seq: int, prev: str) -> Sealed:
 def canonical(value: Mapping[str, Any]) -> bytes:
     """Compact UTF-8 JSON in the order given.
 
+    A lone surrogate (a file name that is not UTF-8) is written as the JSON escape that it is read back from.
+
     Raises:
         ValueError: NaN or an infinity somewhere inside.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode()
+    return text.encode("utf-8", "backslashreplace")
 
 
 def sha256_hex(body: bytes) -> str:

@@ -1,0 +1,1 @@
+"""What survives a restart: the database and its one writer, evidence, and small state files."""

@@ -1,0 +1,239 @@
+"""The one writer: gathers what waits into a transaction, commits it, tells whoever waits for it."""
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlite_utils import Database
+
+from agent.handoff import Heartbeat
+from agent.inspection.frame import Moment
+from agent.ledger.gaps import FrameGap, FrameGaps, frame_gap_body
+from agent.ledger.sealing import Origin
+from agent.store.cursors import Cursors
+from agent.store.open_rollups import OpenRollups
+from agent.store.transaction import Barrier, Entry, Transaction, VerdictEntry
+
+TOGETHER = 500
+"""At most so many entries in one transaction."""
+
+_TICK_S = 0.5
+_RETRY_S = 1.0
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The ledger's end: which epoch, which number, how many messages are not settled."""
+
+    epoch: str
+    seq: int
+
+
+class Journal:
+    """The thread ``journal``. It owns the read-write connection.
+
+    ``submit`` and ``put`` may be called from any thread and never wait for the disk. When the disk refuses, the
+    batch is kept and tried again every second; what no longer fits in the queue meanwhile is counted, and
+    announced as a gap once the disk is back.
+
+    Args:
+        db: The one read-write connection; the caller holds the write lock.
+        origin: This device and process.
+        now: The clock.
+        new_id: Makes a UUIDv7.
+        commit_ms: How long entries may gather.
+        size: Verdicts that may wait.
+        on_commit: Called after each commit that appended messages; must not wait.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        origin: Origin,
+        now: Callable[[], Moment],
+        new_id: Callable[[], str],
+        commit_ms: int,
+        size: int,
+        on_commit: Callable[[], None],
+    ) -> None:
+        self._db = db
+        self._origin = origin
+        self._now = now
+        self._new_id = new_id
+        self._commit_s = commit_ms / 1000
+        self._size = size
+        self._on_commit = on_commit
+        self._waiting: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._hurry = threading.Event()
+        self._stop = threading.Event()
+        self._rollups = OpenRollups(origin, new_id)
+        self._cursors = Cursors()
+        self._gaps = FrameGaps(origin.boot)
+        self._gaps_lock = threading.Lock()
+        self._trouble: str | None = None
+        self._commits = 0
+        self.heartbeat = Heartbeat()
+        self.head = self._open()
+
+    def _open(self) -> Head:
+        """Make the epoch of a new database, and seal what an earlier process left open."""
+        transaction = self._begin()
+        transaction.seal_left_open()
+        transaction.commit()
+        return Head(transaction.epoch, transaction.seq)
+
+    def room(self) -> bool:
+        """Whether a file may be inspected: its verdict would find a place and the disk takes it."""
+        return self._trouble is None and self._waiting.qsize() < self._size
+
+    def submit(self, entry: VerdictEntry) -> bool:
+        """Hand over the verdict of a frame that cannot wait; False when there is no room and it becomes a gap."""
+        if self._waiting.qsize() < self._size:
+            if self._gaps.growing:
+                with self._gaps_lock:
+                    self._gaps.accept(entry.record.frame.camera)
+            self.put(entry)
+            return True
+        with self._gaps_lock:
+            self._gaps.lose(entry.record.frame.camera, entry.record.frame.number)
+        return False
+
+    def put(self, entry: Entry) -> None:
+        """Hand over something that must not be refused: few, or already limited elsewhere."""
+        self._waiting.put(entry)
+        if entry.urgent:
+            self._hurry.set()
+
+    def stop(self) -> None:
+        """Ask the thread to write what waits, seal the rollups and end."""
+        self._stop.set()
+        self._hurry.set()
+        self._waiting.put(None)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything handed over before this call is committed; False when time ran out."""
+        written = threading.Event()
+        self.put(Barrier(written.set))
+        return written.wait(timeout_s)
+
+    def run(self) -> None:
+        """The thread's body: until ``stop``, then the final commit."""
+        while not self._stop.is_set():
+            self.step(_TICK_S)
+        self._finish()
+
+    def step(self, timeout_s: float) -> int:
+        """Wait for something to write, gather, commit; how many entries were written."""
+        self.heartbeat.beat()
+        try:
+            first = self._waiting.get(timeout=timeout_s)
+        except queue.Empty:
+            first = None
+        if first is not None:
+            self._hurry.wait(self._commit_s)
+        self._hurry.clear()
+        batch = self._gathered(first)
+        if batch or self._gaps.pending or self._rollups.ended(self._now()):
+            self._until_written(batch)
+        return len(batch)
+
+    def _gathered(self, first: Entry | None) -> list[Entry]:
+        batch = [] if first is None else [first]
+        while len(batch) < TOGETHER:
+            try:
+                entry = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if entry is not None:
+                batch.append(entry)
+        return batch
+
+    def _until_written(self, batch: list[Entry]) -> None:
+        """Write a batch, however long the disk refuses; only a stop ends the attempts."""
+        while not self._write(batch, closed="minute"):
+            if self._stop.wait(_RETRY_S):
+                self._give_up(batch)
+                return
+
+    def _write(self, batch: list[Entry], *, closed: str) -> bool:
+        """One attempt; False when the disk refused and nothing was written."""
+        with self._gaps_lock:
+            gaps = self._gaps.take()
+        transaction: Transaction | None = None
+        try:
+            transaction = self._begin()
+            for entry in batch:
+                entry.write(transaction)
+            for gap in gaps:
+                body = frame_gap_body(transaction.moment, gap, code="journal-full", text="the disk did not keep up")
+                transaction.message("gaps", body)
+            transaction.seal_rollups(closed=closed)
+            transaction.commit()
+        except sqlite3.Error as error:
+            self._failed(error, transaction, gaps)
+            return False
+        self._succeeded(transaction)
+        for entry in batch:
+            entry.committed()
+        if transaction.appended:
+            self._on_commit()
+        return True
+
+    def _begin(self) -> Transaction:
+        return Transaction(
+            self._db,
+            origin=self._origin,
+            moment=self._now(),
+            rollups=self._rollups,
+            cursors=self._cursors,
+            new_id=self._new_id,
+        )
+
+    def _failed(self, error: sqlite3.Error, transaction: Transaction | None, gaps: Sequence[FrameGap]) -> None:
+        if transaction is not None:
+            transaction.rollback()
+        with self._gaps_lock:
+            self._gaps.put_back(gaps)
+        if self._trouble is None:
+            _log.error("journal cannot write; it tries again every second", reason=str(error))
+        self._trouble = f"the database cannot be written: {error}"
+
+    def _succeeded(self, transaction: Transaction) -> None:
+        if self._trouble is not None:
+            _log.info("journal writes again")
+        self._trouble = None
+        self._commits += 1
+        self.head = Head(transaction.epoch, transaction.seq)
+
+    def _finish(self) -> None:
+        """The final commit: everything that waits, and all rollups sealed."""
+        while batch := self._gathered(None):
+            if not self._write(batch, closed="minute"):
+                self._give_up(batch)
+                break
+        if not self._write([], closed="stop"):
+            self._give_up([])
+        self._db.close()
+
+    def _give_up(self, batch: list[Entry]) -> None:
+        verdicts = sum(isinstance(entry, VerdictEntry) for entry in batch)
+        _log.error("journal ends without writing", verdicts=verdicts, reason=self._trouble)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Figures for ``status``; any thread."""
+        return {
+            "state": "failing" if self._trouble else "writing",
+            "reason": self._trouble,
+            "waiting": self._waiting.qsize(),
+            "commits": self._commits,
+            "frames_lost": self._gaps.lost,
+            "epoch": self.head.epoch,
+            "head": self.head.seq,
+        }

@@ -1,0 +1,85 @@
+"""Each engine name's mode, in a file of its own that survives the database."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from agent.errors import StoreError
+from agent.store.statefile import read_state, write_state
+
+MODES = ("shadow", "production", "manual")
+DEFAULT = "shadow"
+
+
+class Modes:
+    """Reads all modes once, then answers from memory; a change is on disk before it is in memory.
+
+    A missing or unreadable file means ``shadow``: nothing acts because a file was damaged.
+
+    Args:
+        folder: Where the files are.
+        engines: The names that have a mode.
+
+    Attributes:
+        troubles: By engine name, why its file could not be believed. A first start has none.
+    """
+
+    def __init__(self, folder: Path, engines: Iterable[str]) -> None:
+        self._folder = folder
+        self._modes: dict[str, str] = {}
+        self.troubles: dict[str, str] = {}
+        known = folder.is_dir()
+        for engine in engines:
+            self._modes[engine] = self._read(engine, known=known)
+
+    def _read(self, engine: str, *, known: bool) -> str:
+        path = self._path(engine)
+        try:
+            state = read_state(path)
+        except StoreError as error:
+            self.troubles[engine] = f"{error}. The mode is {DEFAULT} until it is set again."
+            return DEFAULT
+        if state is None:
+            if known and any(self._folder.glob("*.json")):
+                self.troubles[engine] = f"{path}: is missing. The mode is {DEFAULT} until it is set again."
+            return DEFAULT
+        mode = state.get("mode")
+        if mode not in MODES:
+            self.troubles[engine] = f"{path}: there is no mode {mode!r}. The mode is {DEFAULT} until it is set again."
+            return DEFAULT
+        return str(mode)
+
+    def settle(self) -> None:
+        """Write the file of every engine that has none, so that a missing one means trouble from now on.
+
+        Raises:
+            StoreError: The disk refused.
+        """
+        for engine, mode in self._modes.items():
+            if not self._path(engine).exists():
+                write_state(self._path(engine), {"mode": mode})
+
+    def of(self, engine: str) -> str:
+        """The mode of one engine name; any thread."""
+        return self._modes[engine]
+
+    def all(self) -> dict[str, str]:
+        """Every mode by engine name."""
+        return dict(self._modes)
+
+    def set(self, engine: str, mode: str) -> str:
+        """Change a mode, on disk first; the old one is returned.
+
+        Raises:
+            StoreError: There is no such engine or mode, or the disk refused; nothing changed.
+        """
+        if engine not in self._modes:
+            raise StoreError(f"there is no engine '{engine}' here (there: {', '.join(self._modes) or 'none'})")
+        if mode not in MODES:
+            raise StoreError(f"there is no mode '{mode}'; it is one of {', '.join(MODES)}")
+        write_state(self._path(engine), {"mode": mode})
+        old, self._modes[engine] = self._modes[engine], mode
+        self.troubles.pop(engine, None)
+        return old
+
+    def _path(self, engine: str) -> Path:
+        return self._folder / f"{engine}.json"

@@ -1,0 +1,169 @@
+"""The database: its connections, its tables, and how one version becomes the next."""
+
+import fcntl
+import sqlite3
+from pathlib import Path
+from typing import IO
+
+from sqlite_utils import Database
+
+from agent.errors import SchemaTooNew, StoreError, WriterBusy
+
+FILE = "fieldgate.db"
+LOCK = "writer.lock"
+
+_FIRST = (
+    """CREATE TABLE head (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        epoch TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        sha256 TEXT NOT NULL
+    )""",
+    """CREATE TABLE messages (
+        seq INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        id TEXT NOT NULL,
+        body BLOB NOT NULL,
+        sha256 TEXT NOT NULL
+    )""",
+    "CREATE TABLE outbox (seq INTEGER PRIMARY KEY)",
+    """CREATE TABLE records (
+        id TEXT PRIMARY KEY,
+        seq INTEGER,
+        boot TEXT NOT NULL,
+        camera TEXT NOT NULL,
+        frame INTEGER NOT NULL,
+        role TEXT NOT NULL,
+        source TEXT,
+        part TEXT,
+        engine TEXT NOT NULL,
+        mode TEXT NOT NULL,
+        kept TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        disposition TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        captured_at TEXT NOT NULL,
+        evidence TEXT,
+        UNIQUE (boot, camera, frame, role)
+    )""",
+    "CREATE INDEX records_by_source ON records (camera, source) WHERE source IS NOT NULL",
+    """CREATE TABLE open_rollups (
+        boot TEXT NOT NULL,
+        camera TEXT NOT NULL,
+        engine TEXT NOT NULL,
+        engine_digest TEXT NOT NULL,
+        runtime TEXT NOT NULL,
+        role TEXT NOT NULL,
+        minute INTEGER NOT NULL,
+        kernel_boot TEXT NOT NULL,
+        wall_minute TEXT NOT NULL,
+        last TEXT NOT NULL,
+        counts TEXT NOT NULL,
+        PRIMARY KEY (boot, camera, engine_digest, role, minute)
+    )""",
+    """CREATE TABLE cursor_items (
+        camera TEXT NOT NULL,
+        root TEXT NOT NULL,
+        item TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        PRIMARY KEY (camera, root, item)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE cursor_positions (
+        camera TEXT NOT NULL,
+        root TEXT NOT NULL,
+        upto INTEGER NOT NULL,
+        beyond TEXT NOT NULL,
+        PRIMARY KEY (camera, root)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE commands (
+        id TEXT PRIMARY KEY,
+        verb TEXT NOT NULL,
+        received_at TEXT NOT NULL,
+        reply TEXT NOT NULL
+    )""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+"""The statements of each version, in order; an applied one is never edited."""
+
+
+def hold_write_lock(folder: Path) -> IO[str]:
+    """Take the database's write lock for as long as the returned object is kept open.
+
+    Raises:
+        WriterBusy: Another process holds it.
+        StoreError: The folder cannot be used.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("w")
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: the store cannot be used: {error.strerror}. Check store.dir and its owner."
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise WriterBusy(
+            f"{folder}: another fieldgate is running on this store. Stop it, or give another store.dir."
+        ) from None
+    return lock
+
+
+def open_writer(folder: Path) -> Database:
+    """The one read-write connection; the caller holds the write lock. Brings the tables up to date.
+
+    Raises:
+        SchemaTooNew: A newer agent wrote this database.
+        StoreError: The file cannot be opened or is no database.
+    """
+    path = folder / FILE
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+        db = Database(connection)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        _migrate(db, path)
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"{path}: the database cannot be opened: {error}. Check the disk, or move the file away to begin anew."
+        ) from None
+    return db
+
+
+def _migrate(db: Database, path: Path) -> None:
+    """Apply what is missing, each version with its number in one transaction."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise SchemaTooNew(
+            f"{path}: was written by a newer fieldgate (version {version} of its tables; this one knows "
+            f"{len(MIGRATIONS)}). Install that version again, or give another store.dir."
+        )
+    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in statements:
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {number}")
+            db.execute("COMMIT")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+
+
+def open_reader(folder: Path) -> Database:
+    """A read-only connection for the calling thread.
+
+    Raises:
+        StoreError: There is no database, or it cannot be opened.
+    """
+    path = folder / FILE
+    if not path.exists():
+        raise StoreError(f"{path}: there is no database yet. Has the daemon run with this store.dir?")
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=5)
+        connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: the database cannot be opened for reading: {error}") from None
+    return Database(connection)
