@@ -1,6 +1,7 @@
 """What a source of frames is, and what it yields."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.inspection.frame import Fault, Image, Mark
@@ -21,6 +22,21 @@ class Shot:
     source: str | None = None
     mark: Mark | None = None
     fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What of a folder or video file is committed already, so that a restart goes on behind it.
+
+    Attributes:
+        items: Of a folder: the fingerprint of each committed file by its path relative to the folder.
+        upto: Of a stream: every position up to this one is committed.
+        beyond: Of a stream: the positions after ``upto`` that are committed too.
+    """
+
+    items: Mapping[str, str] = field(default_factory=dict)
+    upto: int = 0
+    beyond: frozenset[int] = frozenset()
 
 
 class FrameSource(Protocol):
