@@ -17,9 +17,9 @@ from agent.camera.asked import Asked
 from agent.camera.backoff import delay_s
 from agent.camera.numbering import Numbering
 from agent.camera.pace import Pace
+from agent.camera.region import region_fault
 from agent.camera.source import FrameSource, Shot
 from agent.camera.state import CameraState, StateKeeper, as_seen
-from agent.camera.region import region_fault
 from agent.camera.stillness import Stillness
 from agent.config.sections import Camera, LiveCamera
 from agent.errors import CameraError

@@ -110,8 +110,8 @@ class RtspSource:
     def _no_connection(self, took_s: float) -> str:
         if took_s * 1e3 >= 0.9 * self._open_timeout_ms:
             return f"did not answer within {self._open_timeout_ms / 1e3:g} s; are camera and network up?"
-        who = "user and password" if self._username else "that it needs no password"
-        return f"refused the connection or has no such stream; check address, path and {who}"
+        who = "user and password" if self._username else "whether it wants a user and password"
+        return f"refused the connection or has no such stream; check address, path, {who}"
 
 
 def with_credentials(url: str, username: str, password: str | None) -> str:
