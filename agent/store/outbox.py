@@ -56,6 +56,7 @@ def outbox_by_kind(db: Database) -> list[dict[str, Any]]:
     return list(
         db.query(
             "SELECT m.kind AS kind, count(*) AS waiting, min(o.seq) AS first, max(o.seq) AS last, "
-            "sum(length(m.body)) AS bytes FROM outbox o JOIN messages m ON m.seq = o.seq GROUP BY m.kind ORDER BY m.kind"
+            "sum(length(m.body)) AS bytes FROM outbox o JOIN messages m ON m.seq = o.seq "
+            "GROUP BY m.kind ORDER BY m.kind"
         )
     )

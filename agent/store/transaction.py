@@ -219,6 +219,20 @@ class MessageEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseRollups:
+    """Seal all open rollups now: nothing more will be counted."""
+
+    urgent: bool = True
+
+    def write(self, transaction: Transaction) -> None:
+        """Seal them."""
+        transaction.seal_rollups(closed="stop")
+
+    def committed(self) -> None:
+        """Nobody waits."""
+
+
+@dataclass(frozen=True, slots=True)
 class Barrier:
     """Nothing to write: ``done`` is called when everything handed over before it is committed."""
 

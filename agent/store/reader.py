@@ -1,0 +1,36 @@
+"""Read-only access for threads that are not the journal: one connection per thread, opened where it is used."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from sqlite_utils import Database
+
+from agent.store.schema import open_reader
+
+T = TypeVar("T")
+
+
+class Reader:
+    """Asks the database from any thread.
+
+    Args:
+        folder: The store's folder; the database exists.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._local = threading.local()
+
+    def ask(self, question: Callable[[Database], T]) -> T:
+        """Run a query of this room on the calling thread's own connection.
+
+        Raises:
+            StoreError: The database cannot be opened.
+            sqlite3.Error: It cannot be read now.
+        """
+        db: Database | None = getattr(self._local, "db", None)
+        if db is None:
+            db = self._local.db = open_reader(self._folder)
+        return question(db)
