@@ -1,5 +1,6 @@
 """From one TOML file and the environment to frozen settings, and from a mistake to a sentence."""
 
+import difflib
 import os
 import sys
 from collections.abc import Mapping
@@ -69,7 +70,7 @@ class Config(BaseSettings):
         # Keyed by place while file and environment are merged, see _by_place.
         if isinstance(cameras, dict):
             if not all(key.isdigit() for key in cameras):
-                raise ValueError("cameras are set in the environment as FIELDGATE_CAMERAS__0__KEY")
+                raise ValueError("write [[cameras]] in the file, and FIELDGATE_CAMERAS__0__KEY in the environment")
             return [cameras[key] for key in sorted(cameras, key=int)]
         return cameras
 
@@ -141,6 +142,7 @@ def build(table: Mapping[str, Any], *, where: str) -> Config:
     Raises:
         ConfigError: As for ``load``.
     """
+    _refuse_unknown_variables(where)
     try:
         return Config(**_by_place(table))
     except ValidationError as error:
@@ -173,6 +175,16 @@ def _by_place(table: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(cameras, list):
         return dict(table)
     return {**table, "cameras": {str(place): camera for place, camera in enumerate(cameras)}}
+
+
+def _refuse_unknown_variables(where: str) -> None:
+    """A mistyped section in a variable's name would otherwise set nothing, without a word."""
+    for name in environment_keys():
+        section, nested, _ = name[len(PREFIX) :].lower().partition("__")
+        if nested and section not in Config.model_fields:
+            near = difflib.get_close_matches(section, Config.model_fields, n=1, cutoff=0.5)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise ConfigError(f"{where}: the variable {name} sets nothing: unknown key '{section}'{hint}")
 
 
 def environment_keys(environ: Mapping[str, str] | None = None) -> list[str]:

@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_HOST_AND_PORT = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 def _named(value: str) -> str:
@@ -33,6 +35,21 @@ class DeviceSection(Section):
     name: Name = Field(default="device", description="This device, unique within the site.")
     timezone: str = Field(default="UTC", description="Time zone for what people read; messages are always UTC.")
     control_socket: str = Field(default="", description="Path of the control socket; empty: control.sock in store.dir.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_is_known(cls, timezone: str) -> str:
+        try:
+            ZoneInfo(timezone)
+        except (ValueError, OSError):  # malformed, or a folder of the database
+            known = False
+        except ZoneInfoNotFoundError:
+            known = timezone == "UTC"  # a device without the database still has this one
+        else:
+            known = True
+        if not known:
+            raise ValueError("no such time zone; write one such as Europe/Berlin")
+        return timezone
 
 
 class SubjectSection(Section):
@@ -74,6 +91,13 @@ class AnyCamera(Section):
     )
     audit_seed: int = Field(default=0, ge=0, description="Seed of the audit sample.")
     subject: SubjectSection = Field(default=SubjectSection(), description="What is on the picture by default.")
+
+    @field_validator("region", mode="before")
+    @classmethod
+    def _region_from_the_environment(cls, region: object) -> object:
+        if isinstance(region, str):  # a variable holds text: 0,0,640,480
+            return region.strip("[] ").split(",")
+        return region
 
     @field_validator("region")
     @classmethod
@@ -169,8 +193,10 @@ class RtspCamera(LiveCamera):
     def _no_secret_in_url(cls, url: str) -> str:
         if not url.startswith(("rtsp://", "rtsps://")):
             raise ValueError("the address must begin with rtsp:// or rtsps://")
-        if "@" in url.split("/", 3)[2]:
+        if "@" in url:  # anywhere: a password may hold a slash
             raise ValueError("the address holds a user or password; use username and password_file")
+        if not _HOST_AND_PORT.fullmatch(url.split("/", 3)[2]):
+            raise ValueError("the address must be rtsp://host:port/path")
         return url
 
 
