@@ -84,3 +84,12 @@ def test_no_body_touches_the_envelope(kind, body):
     assert not set(message) & set(body)
     sealed = json.loads(seal(a_draft(body, kind=kind), epoch="e", seq=1, prev=FIRST_PREV).body)
     assert sealed == {**message, **body}
+
+
+@given(st.sets(st.integers(1, 1000), min_size=2), st.data())
+def test_two_gaps_make_one(numbers, data):
+    """Two gaps of one camera and boot merge into the gap that all their frames together would have made."""
+    ordered = sorted(numbers)
+    cut = data.draw(st.integers(1, len(ordered) - 1))
+    one, other = (FrameGap("top", "b", part[0], part[-1], len(part)) for part in (ordered[:cut], ordered[cut:]))
+    assert one.merged(other) == other.merged(one) == FrameGap("top", "b", ordered[0], ordered[-1], len(ordered))

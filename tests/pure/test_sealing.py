@@ -138,3 +138,11 @@ def test_renumbering_does_not_hide_a_loss():
     first, _, third = (json.loads(one.body) for one in chain(3))
     third["seq"] = 2
     assert not whole([canonical(first), canonical(third)])
+
+
+@given(st.binary(min_size=1, max_size=8))
+def test_a_file_name_that_is_not_utf8_can_be_sealed(name):
+    """A source whose name is any bytes seals, and reads back as the name that the system gave."""
+    source = name.decode("utf-8", "surrogateescape")
+    sealed = seal(a_draft({"source": source}), epoch="e", seq=1, prev=FIRST_PREV)
+    assert json.loads(sealed.body)["source"] == source
