@@ -1,10 +1,9 @@
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from agent.ledger.messages import FrameGap, alert_body, audit_body, frame_gap_body
+from agent.ledger.gaps import FrameGap, frame_gap_body
+from agent.ledger.messages import alert_body, audit_body
 from agent.ledger.rollups import Rollup, RollupKey, rollup_body
 from agent.ledger.sealing import FIRST_PREV, seal
 from samples import MOMENT, a_draft, a_record
@@ -58,15 +57,6 @@ def test_a_gap_names_the_frames_that_will_never_come():
     } == GAP
 
 
-@given(st.lists(st.integers(1, 1000), min_size=1, unique=True))
-def test_a_gap_grows_to_hold_every_frame(numbers):
-    """Frames joined one by one, in any order, give the gap from the lowest to the highest with their count."""
-    gap = FrameGap("top", "b", numbers[0], numbers[0], 1)
-    for number in numbers[1:]:
-        gap = gap.joined(number)
-    assert gap == FrameGap("top", "b", min(numbers), max(numbers), len(numbers))
-
-
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
@@ -84,12 +74,3 @@ def test_no_body_touches_the_envelope(kind, body):
     assert not set(message) & set(body)
     sealed = json.loads(seal(a_draft(body, kind=kind), epoch="e", seq=1, prev=FIRST_PREV).body)
     assert sealed == {**message, **body}
-
-
-@given(st.sets(st.integers(1, 1000), min_size=2), st.data())
-def test_two_gaps_make_one(numbers, data):
-    """Two gaps of one camera and boot merge into the gap that all their frames together would have made."""
-    ordered = sorted(numbers)
-    cut = data.draw(st.integers(1, len(ordered) - 1))
-    one, other = (FrameGap("top", "b", part[0], part[-1], len(part)) for part in (ordered[:cut], ordered[cut:]))
-    assert one.merged(other) == other.merged(one) == FrameGap("top", "b", ordered[0], ordered[-1], len(ordered))
