@@ -1,0 +1,109 @@
+"""Which topic says what: the whole MQTT tree of one device, as one table and one small class."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from agent.ledger.sealing import SINGULAR
+
+LONGEST_RESPONSE_TOPIC: Final = 512
+"""Bytes of a response topic that are still looked at; MQTT itself allows 65,535."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How one branch of the tree travels.
+
+    Attributes:
+        topic: Below the device's root; words in braces stand for what varies.
+        qos: 0 or 1.
+        retained: Whether the broker keeps the last one for whoever comes later.
+        body: What it says, in one sentence.
+    """
+
+    topic: str
+    qos: int
+    retained: bool
+    body: str
+
+
+ROUTES: Final[Mapping[str, Route]] = {
+    "online": Route("up/online", qos=1, retained=True, body="whether the agent is there; also its last will"),
+    "status": Route("up/status", qos=1, retained=True, body="versions, modes, cameras and the ledger's head"),
+    "health": Route("up/health", qos=0, retained=False, body="figures of the device and of the line"),
+    "ledger": Route("up/ledger/{kind}", qos=1, retained=False, body="one sealed ledger message, its bytes unchanged"),
+    "reply": Route("up/replies/{command id}", qos=1, retained=False, body="what became of a command"),
+    "command": Route("down/commands/{verb}", qos=1, retained=False, body="one command; a retained one is ignored"),
+}
+"""Every branch that this agent publishes or obeys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of one device.
+
+    Attributes:
+        root: What all its topics begin with, without a slash at the end: ``fieldgate/1/plant-a/cam-7``.
+    """
+
+    root: str
+
+    @classmethod
+    def of(cls, root: str, site: str, device: str) -> "Topics":
+        """The tree of ``device`` at ``site`` below the configured ``mqtt.root``."""
+        return cls(f"{root.strip('/')}/{site}/{device}")
+
+    @property
+    def online(self) -> str:
+        """Where the agent says that it is there, and the broker that it is not."""
+        return f"{self.root}/up/online"
+
+    @property
+    def status(self) -> str:
+        """Where the agent says what it is and what state it is in."""
+        return f"{self.root}/up/status"
+
+    @property
+    def health(self) -> str:
+        """Where the device's figures go."""
+        return f"{self.root}/up/health"
+
+    @property
+    def commands(self) -> str:
+        """The filter to subscribe to: commands of every verb."""
+        return f"{self.root}/down/commands/+"
+
+    def ledger(self, kind: str) -> str:
+        """Where ledger messages of a kind go.
+
+        Raises:
+            KeyError: No ledger message has this kind.
+        """
+        if kind not in SINGULAR:
+            raise KeyError(kind)
+        return f"{self.root}/up/ledger/{kind}"
+
+    def reply(self, command_id: str) -> str:
+        """Where the answers to one command go; the id has been checked before."""
+        return f"{self.root}/up/replies/{command_id}"
+
+    def verb(self, topic: str) -> str | None:
+        """The verb that a command's topic names, None if it is no command of this device."""
+        head, _, verb = topic.rpartition("/")
+        return verb if verb and head == f"{self.root}/down/commands" else None
+
+    def may_answer(self, topic: str) -> bool:
+        """Whether a reply may go to a topic that the sender of a command named.
+
+        Only below this device's ``up/``, so that nobody can make the agent speak in another's name, and not
+        where something else is said, so that a reply is never taken for a state or a ledger message.
+        """
+        own = f"{self.root}/up/"
+        branch = topic.removeprefix(own).split("/", 1)[0]
+        taken = {route.topic.split("/")[1] for name, route in ROUTES.items() if name != "reply"}
+        return (
+            topic.startswith(own)
+            and branch not in taken | {""}
+            and not set(topic) & set("+#\0")
+            and len(topic.encode(errors="replace")) <= LONGEST_RESPONSE_TOPIC
+        )

@@ -1,0 +1,357 @@
+"""The uplink: one thread that owns the connection, sends the backlog from disk, and obeys commands.
+
+::
+
+    journal --wake()--+                         +--> publish, within the window --> broker
+    any thread -------+--> one queue --> step() +
+    broker's answers -+                         +--> settle (by PUBACK), commands, replies
+
+Is at-least-once: a message is settled only by the broker's acknowledgement, and sent again from disk after
+every connection that ended before it. Is not exactly-once: consumers dedupe by id. Offline is normal.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+
+from agent.errors import StoreError
+from agent.ledger.sealing import canonical
+from agent.store.outbox import Outgoing
+from agent.sync.backlog import Backlog
+from agent.sync.commands import Answers, Commands
+from agent.sync.notes import Notes
+from agent.sync.pace import SECOND_NS, Pace
+from agent.sync.retry import RETAIN_NOT_SUPPORTED, Settlement, bad_credentials, puback_text
+from agent.sync.standing import Standing
+from agent.sync.topics import Topics
+from agent.sync.wire import (
+    Acknowledged,
+    Arrived,
+    Broker,
+    Connected,
+    Disconnected,
+    Event,
+    Health,
+    Note,
+    Refused,
+    Subscribed,
+    Unreachable,
+    Will,
+    Woken,
+)
+
+log = structlog.get_logger(__name__)
+
+GOODBYE_S: Final = 1.0
+
+_IDLE_S: Final = 1.0
+_SHORTEST_WAIT_S: Final = 0.01
+_EVENTS_PER_STEP: Final = 256
+_FAILURE: Final = 0x80
+_MOST_SHOWN: Final = 8
+
+
+class Uplink:
+    """The exchange with the broker.
+
+    ``run``, ``step`` and ``close`` belong to one thread. ``wake``, ``publish_health``, ``status_changed``,
+    ``reply``, ``snapshot`` and ``drained`` may be used from any, at any time, and never wait.
+
+    Args:
+        broker: The wire.
+        topics: The device's topics.
+        boot: This process, as in the ledger.
+        window: How many messages may wait for their acknowledgement, at most.
+        ack_timeout_s: No acknowledgement for this long: cut the line and begin again.
+        retry_max_s: Longest pause between attempts, and after a broker that says no.
+        require_subscriber: Hold messages while nobody subscribes to them.
+        draw: Uniform random number in [0, 1), for the jitter.
+        now_ns: Monotonic nanoseconds.
+        unsettled: Reads (after seq, limit) unsettled messages from disk, in order. Raises ``StoreError``.
+        settle: Tells the journal that these numbers are settled; never waits.
+        status: The body of ``up/status``; never waits.
+        commands: What is obeyed.
+        stop: Set, then ``wake`` called: ``run`` says goodbye and returns.
+    """
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        topics: Topics,
+        boot: str,
+        window: int,
+        ack_timeout_s: float,
+        retry_max_s: float,
+        require_subscriber: bool,
+        draw: Callable[[], float],
+        now_ns: Callable[[], int],
+        unsettled: Callable[[int, int], list[Outgoing]],
+        settle: Callable[[Sequence[int]], None],
+        status: Callable[[], Mapping[str, Any]],
+        commands: Commands,
+        stop: threading.Event,
+    ) -> None:
+        self._broker = broker
+        self._topics = topics
+        self._boot = boot
+        self._our_window = self._window = window
+        self._ack_timeout_ns = round(ack_timeout_s * SECOND_NS)
+        self._now_ns = now_ns
+        self._status = status
+        self._commands = commands
+        self._stop = stop
+        self._backlog = Backlog(
+            unsettled=unsettled,
+            settle=settle,
+            size_of=lambda kind: len(topics.ledger(kind)),
+            require_subscriber=require_subscriber,
+        )
+        self._notes = Notes()
+        self._pace = Pace(draw=draw, longest_s=retry_max_s, now_ns=now_ns())
+        self._standing = Standing(now_ns)
+        self._link: int | None = None
+        self._connected = False
+        self._connects = 0
+        self._may_retain = True
+        self._status_due = False
+        self._woken = 0
+        self._read_upto = -1
+        self._not_permitted: dict[str, str] = {}
+        commands.attach(self.wake)
+
+    # From any thread.
+
+    def wake(self) -> None:
+        """Something was committed, or an answer is there, or ``stop`` is set."""
+        self._woken += 1
+        self._broker.events.put(Woken())
+
+    def publish_health(self, body: Mapping[str, Any]) -> None:
+        """Publish figures of the device if somebody is connected; otherwise they are forgotten."""
+        self._broker.events.put(Health(canonical(body)))
+
+    def status_changed(self) -> None:
+        """Publish ``up/status`` again; while one waits for its acknowledgement, the next waits too."""
+        self._status_due = True
+        self.wake()
+
+    def reply(
+        self,
+        command_id: str,
+        body: Mapping[str, Any],
+        response_topic: str | None = None,
+        correlation: bytes | None = None,
+    ) -> None:
+        """Publish an answer to a command, and to the sender's own topic if that lies where it may."""
+        own = self._topics.reply(command_id)
+        self._broker.events.put(Note(own, canonical(body), correlation=correlation, again=True))
+        if response_topic is not None and response_topic != own and self._topics.may_answer(response_topic):
+            self._broker.events.put(Note(response_topic, canonical(body), correlation=correlation, again=True))
+
+    def snapshot(self) -> dict[str, Any]:
+        """How things stand, ready for JSON, without secrets."""
+        return {
+            **self._standing.to_json(),
+            "connects": self._connects,
+            **self._backlog.snapshot(),
+            "not_permitted": self._not_permitted.copy(),
+            "commands": self._commands.snapshot(),
+        }
+
+    @property
+    def drained(self) -> bool:
+        """Whether all that is on the disk is acknowledged, as far as the uplink was woken for it."""
+        backlog = self._backlog
+        done = backlog.dry and not (backlog.in_flight or backlog.holding)
+        return done and self._read_upto == self._woken
+
+    # On the uplink's thread.
+
+    def run(self) -> None:
+        """Work until ``stop`` is set, then say goodbye."""
+        while not self._stop.is_set():
+            self.step(_IDLE_S)
+        self.close()
+
+    def step(self, timeout_s: float) -> None:
+        """Wait for something to happen, at most so long, and do all that is to be done then."""
+        wait_s = min(timeout_s, max(_SHORTEST_WAIT_S, self._until_due_s()))
+        try:
+            self._handle(self._broker.events.get(timeout=wait_s))
+            for _ in range(_EVENTS_PER_STEP):
+                self._handle(self._broker.events.get_nowait())
+        except queue.Empty:
+            self._backlog.look()
+        self._answer(self._commands.finished())
+        self._keep_connected()
+        if self._connected:
+            self._send_notes()
+            self._send_backlog()
+
+    def close(self) -> None:
+        """Say that the agent stops on purpose, and disconnect; takes at most a second."""
+        if self._connected:
+            body = self._online_body("stopped", self._connects)
+            self._broker.publish(self._topics.online, body, retain=self._may_retain)
+        self._broker.disconnect(graceful=self._connected, wait_s=GOODBYE_S)
+        self._over("stopped", None, "")
+
+    def _until_due_s(self) -> float:
+        now_ns = self._now_ns()
+        due = [] if self._link is not None else [self._pace.connect_at_ns]
+        if self._connected:
+            oldest_ns, again_ns = self._oldest_sent_ns(), self._backlog.due_ns()
+            due += [] if oldest_ns is None else [oldest_ns + self._ack_timeout_ns]
+            due += [] if again_ns is None else [max(again_ns, self._pace.send_at_ns)]
+            due += [self._pace.send_at_ns] if self._pace.send_at_ns > now_ns else []
+        return min(((moment - now_ns) / SECOND_NS for moment in due), default=_IDLE_S)
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, Note):
+            self._notes.add(event)
+        elif isinstance(event, Health):
+            if self._connected:
+                self._broker.publish(self._topics.health, event.body, qos=0)
+        elif not isinstance(event, Woken) and event.link == self._link:
+            self._hear(event)
+
+    def _hear(
+        self, event: Connected | Refused | Unreachable | Disconnected | Acknowledged | Subscribed | Arrived
+    ) -> None:
+        """What the broker says on the present link."""
+        if isinstance(event, Acknowledged):
+            self._hear_acknowledged(event.mid, event.code)
+        elif isinstance(event, Arrived):
+            self._answer(self._commands.take(event))
+        elif isinstance(event, Connected):
+            self._hear_connected(event)
+        elif isinstance(event, Subscribed):
+            self._note_permission(self._topics.commands, max(event.codes, default=0))
+        elif isinstance(event, Refused):
+            self._may_retain = self._may_retain and event.code != RETAIN_NOT_SUPPORTED
+            code = "bad-credentials" if bad_credentials(event.code) else "refused"
+            self._over("refused", code, f"the broker refuses the connection: {event.text}")
+        elif isinstance(event, Unreachable):
+            self._over("offline", event.cause, event.text)
+        else:
+            self._over("offline", "disconnected", f"the connection ended: {event.text}")
+
+    def _hear_connected(self, event: Connected) -> None:
+        now_ns = self._now_ns()
+        self._connected = True
+        self._connects += 1
+        self._window = max(1, min(self._our_window, event.receive_maximum))
+        self._may_retain = self._may_retain and event.retain_available
+        self._not_permitted = {}
+        self._pace.connected(now_ns)
+        self._backlog.linked(event.maximum_packet_size)
+        self._standing.become("connected")
+        self._broker.subscribe([self._topics.commands])
+        online = self._online_body("online", self._connects)
+        self._notes.add_first(Note(self._topics.online, online, retain=True))
+        self._status_due = True
+
+    def _hear_acknowledged(self, mid: int, code: int) -> None:
+        note = self._notes.acknowledged(mid)
+        if note is not None:
+            self._note_permission(note.topic, code)
+            return
+        now_ns = self._now_ns()
+        meaning = self._backlog.acknowledged(mid, code, now_ns)
+        if meaning is Settlement.SETTLE:
+            self._pace.settled()
+            self._standing.become("connected")
+        elif meaning is Settlement.HOLD:
+            self._standing.become("nobody-listens", "no-subscriber", "nobody subscribes to this device's ledger")
+        elif meaning is Settlement.BACK_OFF:
+            self._pace.pause(now_ns)
+            self._standing.become("backing-off", f"0x{code:02X}", puback_text(code))
+        elif meaning is Settlement.FORBIDDEN:
+            self._pace.pause_long(now_ns)
+            self._standing.become(
+                "forbidden", f"0x{code:02X}", "the broker's rules do not let this device publish there"
+            )
+
+    def _note_permission(self, topic: str, code: int) -> None:
+        """Remember, and log once per connection, which of the other topics the broker refuses."""
+        if code >= _FAILURE and topic not in self._not_permitted and len(self._not_permitted) < _MOST_SHOWN:
+            self._not_permitted = {**self._not_permitted, topic: puback_text(code)}
+            log.warning("broker-refuses-topic", topic=topic, reason=puback_text(code))
+
+    def _over(self, state: str, code: str | None, text: str) -> None:
+        """The attempt or the connection has ended."""
+        self._link = None
+        self._connected = False
+        self._backlog.cut()
+        self._notes.cut()
+        self._pace.lost(self._now_ns())
+        self._standing.become(state, code, text)
+
+    def _keep_connected(self) -> None:
+        now_ns = self._now_ns()
+        oldest_ns = self._oldest_sent_ns()
+        if self._connected and oldest_ns is not None and now_ns - oldest_ns >= self._ack_timeout_ns:
+            self._broker.disconnect(graceful=False)
+            seconds = self._ack_timeout_ns / SECOND_NS
+            self._over("offline", "no-acknowledgement", f"the broker acknowledged nothing for {seconds:g} s")
+        if self._link is None and now_ns >= self._pace.connect_at_ns:
+            self._pace.attempted(now_ns)
+            # The number that this connection will have if it succeeds: a stale will is recognised by it.
+            body = self._online_body("lost", self._connects + 1)
+            self._link = self._broker.connect(Will(self._topics.online, body, self._may_retain))
+
+    def _send_notes(self) -> None:
+        while self._room() > 0:
+            note = self._notes.next() or self._next_status()
+            if note is None:
+                return
+            mid = self._broker.publish(
+                note.topic, note.body, retain=note.retain and self._may_retain, correlation=note.correlation
+            )
+            self._notes.sent(mid, note, self._now_ns())
+
+    def _next_status(self) -> Note | None:
+        if not self._status_due or self._notes.flying(self._topics.status):
+            return None
+        self._status_due = False
+        return Note(self._topics.status, canonical(self._status()), retain=True)
+
+    def _send_backlog(self) -> None:
+        now_ns = self._now_ns()
+        if now_ns < self._pace.send_at_ns:
+            return
+        woken = self._woken  # read before the disk: what is committed later will wake us again
+        if woken != self._read_upto:
+            self._backlog.look()
+        try:
+            while (message := self._backlog.next(self._room(), now_ns)) is not None:
+                mid = self._broker.publish(self._topics.ledger(message.kind), message.body)
+                self._backlog.sent(mid, message, now_ns)
+        except StoreError as fault:
+            self._pace.pause(now_ns)
+            self._standing.become("disk", "store", str(fault))
+            return
+        if self._backlog.dry:
+            self._read_upto = woken
+        if self._standing.state == "disk":
+            self._standing.become("connected")
+
+    def _room(self) -> int:
+        return self._window - self._backlog.in_flight - self._notes.in_flight
+
+    def _oldest_sent_ns(self) -> int | None:
+        times = (self._backlog.oldest_sent_ns(), self._notes.oldest_sent_ns())
+        return min((moment for moment in times if moment is not None), default=None)
+
+    def _answer(self, answers: Answers) -> None:
+        for reply in answers.replies:
+            self.reply(reply.id, reply.body, reply.response_topic, reply.correlation)
+        for arrived in answers.acknowledge:
+            self._broker.acknowledge(arrived)
+
+    def _online_body(self, state: str, connects: int) -> bytes:
+        return canonical({"state": state, "boot": self._boot, "connects": connects})
