@@ -1,1 +1,3 @@
 """Fieldgate, an edge visual-inspection agent."""
+
+__version__ = "0.1.0"

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from agent.config.sections import AnyCamera
 from agent.handoff import Bell, Heartbeat
-from agent.inspection.frame import Frame
+from agent.inspection.frame import Frame, Image
 from agent.inspection.record import Latency, Record, audit_draw, kept_as
 from agent.inspection.verdict import REASONS, Verdict, inconclusive
 from agent.inspector import Inspection, Inspector, unlooked
@@ -111,6 +111,7 @@ class Line:
         self._lock = threading.Lock()
         self._totals = Rollup()
         self._last: dict[str, dict[str, Any]] = {}
+        self._pictures: dict[str, Image] = {}
         self.heartbeat = Heartbeat()
 
     def run(self) -> None:
@@ -196,6 +197,8 @@ class Line:
         if frame.trigger.token is not None:
             entry = replace(entry, done=partial(self._recorded, entry))
         self._count(record, replaced)
+        if frame.image is not None:
+            self._pictures[camera.name] = frame.image
         if frame.image is not None and self._wants_picture(verdict, kept=kept, audited=audited):
             self._evidence.offer(entry, frame.image)
         elif camera.live:
@@ -227,6 +230,10 @@ class Line:
         with self._lock:
             copy.merge(self._totals.to_json())
         return copy
+
+    def picture(self, camera: str) -> Image | None:
+        """The last image that was inspected, shape (h, w, 3), uint8, BGR; any thread."""
+        return self._pictures.get(camera)
 
     def last(self) -> dict[str, dict[str, Any]]:
         """The last verdict by camera; any thread."""

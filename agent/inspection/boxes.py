@@ -46,9 +46,7 @@ class Placement:
         return tuple(np.array([x, y, x, y], np.float64) for x, y in pairs)
 
 
-def stretch(
-    region_wh: tuple[int, int], input_wh: tuple[int, int], *, origin_xy: tuple[int, int] = (0, 0)
-) -> Placement:
+def stretch(region_wh: tuple[int, int], input_wh: tuple[int, int], *, origin_xy: tuple[int, int] = (0, 0)) -> Placement:
     """Fill the input, each axis with its own scale."""
     scale = (input_wh[0] / region_wh[0], input_wh[1] / region_wh[1])
     return Placement(input_wh, input_wh, (0, 0), scale, origin_xy)
@@ -118,8 +116,7 @@ def nms(xyxy: Floats, score: Floats, limit: float) -> Ints:
 def nms_per_class(xyxy: Floats, score: Floats, label: Ints, limit: float) -> Ints:
     """``nms`` within each label; indices of the boxes that stay, best score first."""
     kept = [
-        rows[nms(xyxy[rows], score[rows], limit)]
-        for rows in (np.flatnonzero(label == one) for one in np.unique(label))
+        rows[nms(xyxy[rows], score[rows], limit)] for rows in (np.flatnonzero(label == one) for one in np.unique(label))
     ]
     if not kept:
         return np.empty(0, np.int64)

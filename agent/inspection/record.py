@@ -31,10 +31,7 @@ class Latency:
     def to_json(self) -> dict[str, float | None]:
         """The record's ``latency_ms``, in stage order, microsecond resolution."""
         values = (self.wait, self.screen, self.verify, self.total)
-        return {
-            stage: None if value is None else round(value, 3)
-            for stage, value in zip(STAGES, values, strict=True)
-        }
+        return {stage: None if value is None else round(value, 3) for stage, value in zip(STAGES, values, strict=True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +163,4 @@ def audit_draw(*, seed: int, boot: str, camera: str, number: int) -> float:
 
 def detections_json(detections: Sequence[Mapping[str, Any]]) -> tuple[Detection, ...]:
     """The detections of a stored record, for a replay."""
-    return tuple(
-        Detection(one["label"], one["score"], one["threshold"], tuple(one["box"])) for one in detections
-    )
+    return tuple(Detection(one["label"], one["score"], one["threshold"], tuple(one["box"])) for one in detections)

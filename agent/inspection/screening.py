@@ -48,9 +48,7 @@ def sigmoid(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * values)), np.float64)
 
 
-def class_probabilities(
-    raw: npt.NDArray[np.float32], *, activation: str, classes: int
-) -> npt.NDArray[np.float64]:
+def class_probabilities(raw: npt.NDArray[np.float32], *, activation: str, classes: int) -> npt.NDArray[np.float64]:
     """Probabilities of one image, shape (classes,), from an output of any shape with that many values.
 
     Raises:

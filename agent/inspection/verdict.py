@@ -24,6 +24,7 @@ REASONS: Mapping[str, str] = {
     "overflow": "triggers came faster than they could be inspected and this one found no room",
     "no-image": "the trigger got no image from the camera",
     "corrupt-file": "the file cannot be decoded as an image",
+    "region-outside": "the camera's region lies outside this picture",
     "crashed-twice": "the agent ended twice in a row while it had this file in hand",
     "inference-fault": "a model failed on this frame",
     "not-a-number": "a model answered with something that is not a finite number",

@@ -1,0 +1,375 @@
+"""The only composition: builds every object, names every thread, starts sinks first and sources last.
+
+::
+
+    capture-<camera> --Latest | Bounded | Blocking--> line --verdict------------> journal --commit--> SQLite
+          ^                                            |                           ^    |                |
+          | trigger                                    +--picture--> evidence -----+    | wake           | read-only
+          |                                                          (JPEG first)       v                v
+      operations <--mode, trigger-- commands <-------------- broker <--MQTT--> uplink <---- outbox, ledger facts
+          ^                                                                      ^
+          +--mode, trigger, status-- control (Unix socket)          health ------+------ watch (sensors, totals)
+
+Threads: main, capture-<camera>, line, evidence, journal, uplink, watch, control. Stopped in reverse, each with a
+budget: sources, line, evidence, journal, uplink. Nothing upstream waits for anything downstream of the disk.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from agent import __version__
+from agent.camera.capture import Capture
+from agent.camera.opening import open_source, root_of
+from agent.camera.source import Done
+from agent.clock import Clock, kernel_boot_id, new_uuid7
+from agent.config import Config
+from agent.config.sections import Camera, FileCamera
+from agent.control.server import ControlServer
+from agent.engine.loading import Engine, load_engine
+from agent.errors import ConfigError
+from agent.handoff import Bell
+from agent.inspector import Inspector
+from agent.ledger.messages import alert_body
+from agent.ledger.rollups import LATENCY_BOUNDS_MS
+from agent.ledger.sealing import Origin
+from agent.line import Line, Station
+from agent.monitor.sensors import Sensors
+from agent.monitor.watch import Watch
+from agent.operations import Operations
+from agent.reporting import Reporting
+from agent.store.cursors import files_done, stream_done
+from agent.store.evidence import EvidenceWriter
+from agent.store.in_hand import InHand
+from agent.store.journal import Journal
+from agent.store.modes import Modes
+from agent.store.outbox import unsettled
+from agent.store.reader import Reader
+from agent.store.remembered import remember, remembered
+from agent.store.schema import hold_write_lock, open_writer
+from agent.store.transaction import CloseRollups, MessageEntry, SettleEntry
+from agent.sync.broker import PahoBroker
+from agent.sync.commands import Commands, Verb
+from agent.sync.topics import Topics
+from agent.sync.uplink import Uplink
+from agent.sync.verbs import CHECKS
+
+_log = structlog.get_logger()
+
+SOURCES_S, LINE_S, EVIDENCE_S, JOURNAL_S, UPLINK_S = 0.5, 1.0, 1.0, 1.0, 1.2
+"""Budgets of an orderly stop; what has not ended by then is abandoned. Together under 5 s."""
+
+
+class App:
+    """One agent. Built on the main thread; ``run`` returns its exit code.
+
+    Args:
+        config: Its settings.
+        stop: Ends it; may be set before it is built.
+
+    Raises:
+        ConfigError: The settings contradict what is there.
+        PackError: An engine cannot be used.
+        StoreError: The store cannot be used.
+    """
+
+    def __init__(self, config: Config, *, stop: threading.Event) -> None:
+        self.config = config
+        self.stop = stop
+        self._began = time.monotonic()
+        self._crashed = False
+        self._lock = hold_write_lock(config.store.dir)
+        self._engines = self._loaded_engines()
+        self._clock = Clock()
+        self._bell = Bell()
+        self._line_stop = threading.Event()
+        self._uplink_stop = threading.Event()
+        self._origin = Origin(config.device.site, config.device.name, new_uuid7(), kernel_boot_id())
+        self.journal = Journal(
+            open_writer(config.store.dir),
+            origin=self._origin,
+            now=self._clock.now,
+            new_id=new_uuid7,
+            commit_ms=config.store.commit_ms,
+            size=config.store.queue,
+            on_commit=self._committed,
+        )
+        self.reader = Reader(config.store.dir)
+        self.modes = self._trusted_modes()
+        self.evidence = EvidenceWriter(
+            config.store.dir / "evidence",
+            quality=config.store.evidence_quality,
+            size=config.store.evidence_queue,
+            put=self.journal.put,
+        )
+        self.captures = {camera.name: self._capture(camera) for camera in config.cameras}
+        self.operations = Operations(
+            modes=self.modes,
+            journal=self.journal,
+            captures=self.captures,
+            now=self._clock.now,
+            new_id=new_uuid7,
+            changed=self._status_changed,
+        )
+        self.line = self._made_line()
+        self.reporting = Reporting(
+            origin=self._origin,
+            now=self._clock.now,
+            engines={name: engine.facts for name, engine in self._engines.items()},
+            modes=self.modes,
+            captures=self.captures,
+            line=self.line,
+            journal=self.journal,
+            evidence=self.evidence,
+            reader=self.reader,
+            uplink=(lambda: self.uplink.snapshot() if self.uplink else {}) if config.mqtt.host else None,
+        )
+        self.uplink = self._made_uplink() if config.mqtt.host else None
+        self.watch = self._made_watch()
+        self.control = ControlServer(config.control_socket, self._control_verbs())
+        self._threads: dict[str, threading.Thread] = {}
+
+    # -- building
+
+    def _loaded_engines(self) -> dict[str, Engine]:
+        engines = {}
+        for name, section in self.config.engines.items():
+            engine = load_engine(section.pack, self.config.inference)
+            if engine.pack.engine != name:
+                raise ConfigError(
+                    f"engines.{name}.pack: {section.pack} holds the engine '{engine.pack.engine}'; "
+                    f"name the table [engines.{engine.pack.engine}]"
+                )
+            engines[name] = engine
+        return engines
+
+    def _trusted_modes(self) -> Modes:
+        modes = Modes(self.config.store.dir / "modes", self.config.engines)
+        for engine, trouble in modes.troubles.items():
+            body = alert_body(
+                self._clock.now(), code="mode-file", severity="warning", raised=True, about=engine, text=trouble
+            )
+            self.journal.put(MessageEntry("alerts", body))
+            _log.warning("mode.untrusted", engine=engine, reason=trouble)
+        modes.settle()
+        return modes
+
+    def _capture(self, camera: Camera) -> Capture:
+        return Capture(
+            camera=camera,
+            source=open_source(camera, done=self._done(camera)),
+            now=self._clock.now,
+            draw=random.random,
+            bell=self._bell,
+            on_state=lambda _name, _state: self._status_changed(),
+        )
+
+    def _done(self, camera: Camera) -> Done | None:
+        root = root_of(camera)
+        if root is None:
+            return None
+        files = self.reader.ask(lambda db: files_done(db, camera.name, root))
+        upto, beyond = self.reader.ask(lambda db: stream_done(db, camera.name, root))
+        return Done(files, upto, frozenset(beyond))
+
+    def _made_line(self) -> Line:
+        inspectors = {name: Inspector(engine) for name, engine in self._engines.items()}
+        notes = self.config.store.dir / "in-hand"
+        stations = [
+            Station(
+                camera,
+                self.captures[camera.name],
+                inspectors[camera.engine],
+                None if camera.live else InHand(notes / f"{camera.name}.json"),
+            )
+            for camera in self.config.cameras
+        ]
+        return Line(
+            stations=stations,
+            journal=self.journal,
+            evidence=self.evidence,
+            evidence_policy=self.config.store.evidence,
+            mode_of=self.modes.of,
+            recorded=self.operations.recorded,
+            boot=self._origin.boot,
+            agent=__version__,
+            new_id=new_uuid7,
+            bell=self._bell,
+            stop=self._line_stop,
+        )
+
+    def _made_uplink(self) -> Uplink:
+        mqtt = self.config.mqtt
+        topics = Topics.of(mqtt.root, self.config.device.site, self.config.device.name)
+        self.commands = Commands(
+            topics=topics,
+            verbs=self._mqtt_verbs(),
+            now=self._clock.now,
+            remembered=lambda command: self.reader.ask(lambda db: remembered(db, command)),
+            remember=lambda command, verb, reply: remember(self.journal, command, verb, reply),
+        )
+        return Uplink(
+            broker=PahoBroker(mqtt, client_id=self.config.client_id),
+            topics=topics,
+            boot=self._origin.boot,
+            window=mqtt.window,
+            ack_timeout_s=mqtt.ack_timeout_s,
+            retry_max_s=mqtt.retry_max_s,
+            require_subscriber=mqtt.require_subscriber,
+            draw=random.random,
+            now_ns=time.monotonic_ns,
+            unsettled=lambda after, limit: self.reader.ask(lambda db: unsettled(db, after, limit)),
+            settle=lambda seqs: self.journal.put(SettleEntry(seqs)),
+            status=self.reporting.status,
+            commands=self.commands,
+            stop=self._uplink_stop,
+        )
+
+    def _made_watch(self) -> Watch:
+        uplink = self.uplink
+        return Watch(
+            period_s=self.config.monitor.health_interval_s,
+            sensors=Sensors(store=self.config.store.dir, root=self.config.monitor.sysfs_root),
+            line_totals=self.reporting.line_totals,
+            backlog=self.reporting.backlog,
+            ledger=self.reporting.ledger,
+            envelope=self.reporting.envelope,
+            bounds=LATENCY_BOUNDS_MS,
+            publish=uplink.publish_health if uplink else lambda _body: None,
+            stop=self.stop,
+        )
+
+    # -- the one table: verb -> callable
+
+    def _mqtt_verbs(self) -> Mapping[str, Verb]:
+        operations = self.operations
+        acts: Mapping[str, Callable[[Any], Mapping[str, Any] | None]] = {
+            "ping": lambda _command: {"boot": self._origin.boot, "agent": __version__},
+            "trigger": lambda command: operations.trigger(
+                command.args["camera"],
+                command.args.get("metadata", {}),
+                command.args.get("subject", {}),
+                "mqtt",
+                lambda result: self.commands.finish(command.id, result),
+            ),
+            "mode": lambda command: operations.change_mode(
+                command.args["engine"], command.args["mode"], by=command.by, reason=command.reason, way="mqtt"
+            ),
+        }
+        return {verb: Verb(CHECKS[verb], act) for verb, act in acts.items()}
+
+    def _control_verbs(self) -> Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]:
+        return {
+            "status": lambda _args: self.reporting.full_status(),
+            "mode": lambda args: self.operations.change_mode(
+                args["engine"], args["mode"], by=args["by"], reason=args["reason"], way="cli"
+            ),
+            "snapshot": lambda args: self.reporting.picture(args["camera"]),
+        }
+
+    # -- running
+
+    def run(self) -> int:
+        """Run until ``stop`` is set, a thread dies, or a camera with ``on_end = "exit"`` has ended: 0 or 1."""
+        threading.excepthook = self._thread_died
+        try:
+            self.control.open()
+            self._start()
+            while not self.stop.wait(0.1):
+                if self._all_inspected():
+                    self._deliver()
+                    self.stop.set()
+        finally:
+            self._stop_all()
+        return 1 if self._crashed else 0
+
+    def _start(self) -> None:
+        self._thread("journal", self.journal.run)
+        self._thread("evidence", self.evidence.run)
+        if self.uplink:
+            self._thread("uplink", self.uplink.run)
+        self._thread("control", self.control.run)
+        self._thread("watch", self.watch.run)
+        self._thread("line", self.line.run)
+        for name, capture in self.captures.items():
+            self._thread(f"capture-{name}", capture.run)
+        _log.info(
+            "started", agent=__version__, boot=self._origin.boot, seconds=round(time.monotonic() - self._began, 3)
+        )
+
+    def _thread(self, name: str, body: Callable[[], None]) -> None:
+        self._threads[name] = threading.Thread(target=body, name=name, daemon=True)
+        self._threads[name].start()
+
+    def _thread_died(self, args: threading.ExceptHookArgs) -> None:
+        name = args.thread.name if args.thread else "?"
+        _log.error("thread died; the process ends", thread=name, exc_info=args.exc_value)
+        self._crashed = True
+        self.stop.set()
+
+    def _all_inspected(self) -> bool:
+        """Whether every camera that ends the daemon has ended and its last frame was taken."""
+        last = [one for one in self.config.cameras if isinstance(one, FileCamera) and one.on_end == "exit"]
+        return bool(last) and all(self.captures[camera.name].ended for camera in last)
+
+    def _deliver(self) -> None:
+        """Everything inspected is written and, as far as the broker allows it, acknowledged."""
+        self._stop_line()
+        self._threads["line"].join()
+        self.evidence.stop()
+        self._threads["evidence"].join()
+        self.journal.put(CloseRollups())
+        until = time.monotonic() + self.config.mqtt.exit_wait_s
+        self.journal.flush(self.config.mqtt.exit_wait_s)
+        while self.uplink and not self.uplink.drained and time.monotonic() < until and not self.stop.wait(0.05):
+            pass
+        self.journal.flush(JOURNAL_S)  # the last settlements
+
+    def _stop_line(self) -> None:
+        self._line_stop.set()
+        self._bell.ring()
+
+    def _stop_all(self) -> None:
+        """Sources first, the uplink last; whoever has not ended in time is abandoned."""
+        self.stop.set()
+        for capture in self.captures.values():
+            capture.stop()
+        self._join([name for name in self._threads if name.startswith("capture-")], SOURCES_S)
+        self._stop_line()
+        self._join(["line"], LINE_S)
+        self.evidence.stop()
+        self._join(["evidence"], EVIDENCE_S)
+        self.journal.stop()
+        self._join(["journal"], JOURNAL_S)
+        self._uplink_stop.set()
+        if self.uplink:
+            self.uplink.wake()
+        self.control.close()
+        self._join(["uplink", "control", "watch"], UPLINK_S)
+        _log.info("stopped", crashed=self._crashed)
+
+    def _join(self, names: list[str], budget_s: float) -> None:
+        until = time.monotonic() + budget_s
+        for name in names:
+            thread = self._threads.get(name)
+            if thread is not None:
+                thread.join(max(0.0, until - time.monotonic()))
+                if thread.is_alive():
+                    _log.warning("thread abandoned", thread=name)
+
+    # -- bells
+
+    def _committed(self) -> None:
+        # The journal commits once while it is built, before there is an uplink.
+        uplink = getattr(self, "uplink", None)
+        if uplink is not None:
+            uplink.wake()
+
+    def _status_changed(self) -> None:
+        uplink = getattr(self, "uplink", None)
+        if uplink is not None:
+            uplink.status_changed()

@@ -1,0 +1,123 @@
+"""What people may ask of a running agent, by whichever way they ask: MQTT or the control socket."""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agent.camera.capture import Capture
+from agent.errors import BadCommand, CameraError, FieldgateError
+from agent.inspection.frame import Moment, Subject, Trigger
+from agent.ledger.messages import audit_body
+from agent.store.journal import Journal
+from agent.store.modes import Modes
+from agent.store.transaction import MessageEntry, VerdictEntry
+
+Answer = Callable[[Mapping[str, Any]], None]
+
+
+class Operations:
+    """Changes and questions, each with who asked and why. Any thread.
+
+    Args:
+        modes: The mode of each engine name.
+        journal: Takes the audit messages.
+        captures: By camera name.
+        now: The clock.
+        new_id: Makes a UUIDv7.
+        changed: Called when what ``up/status`` says has changed; must not wait.
+    """
+
+    def __init__(
+        self,
+        *,
+        modes: Modes,
+        journal: Journal,
+        captures: Mapping[str, Capture],
+        now: Callable[[], Moment],
+        new_id: Callable[[], str],
+        changed: Callable[[], None],
+    ) -> None:
+        self._modes = modes
+        self._journal = journal
+        self._captures = captures
+        self._now = now
+        self._new_id = new_id
+        self._changed = changed
+        self._waiting: dict[str, Answer] = {}
+        self._lock = threading.Lock()
+
+    def change_mode(self, engine: str, mode: str, *, by: str, reason: str, way: str) -> dict[str, Any]:
+        """Set an engine's mode; what was and what is.
+
+        Raises:
+            StoreError: No such engine or mode, or the disk refused; nothing changed.
+        """
+        with self._lock:  # two changes at once must not both call the same mode the old one
+            old = self._modes.set(engine, mode)
+        if old != mode:
+            body = audit_body(self._now(), what=f"mode of {engine}", old=old, new=mode, by=by, reason=reason, way=way)
+            self._journal.put(MessageEntry("audit", body))
+            self._changed()
+        return {"engine": engine, "old": old, "new": mode}
+
+    def trigger(
+        self, camera: str, metadata: Mapping[str, Any], subject: Mapping[str, Any], kind: str, answer: Answer
+    ) -> None:
+        """Ask a camera for one frame of one part; ``answer`` hears of its committed verdict, on another thread.
+
+        Raises:
+            BadCommand: There is no such camera.
+            CameraError: It reads files, or is being stopped.
+        """
+        capture = self._captures.get(camera)
+        if capture is None:
+            known = ", ".join(self._captures) or "none"
+            raise BadCommand(f"there is no camera '{camera}' here (there: {known})", code="unknown-camera")
+        token = self._new_id()
+        with self._lock:
+            self._waiting[token] = answer
+        asked = Trigger(kind, dict(metadata), self._now().monotonic_ns, token)
+        taken = capture.trigger(asked, Subject(**subject))
+        if not taken and not capture.camera.live:
+            with self._lock:
+                self._waiting.pop(token, None)
+            raise CameraError(f"camera {camera} reads files, so it cannot be triggered")
+
+    def recorded(self, entry: VerdictEntry) -> None:
+        """The verdict of a triggered frame is committed: tell whoever asked for it."""
+        frame, verdict = entry.record.frame, entry.record.verdict
+        with self._lock:
+            answer = self._waiting.pop(frame.trigger.token or "", None)
+        if answer is None:
+            return
+        answer(
+            {
+                "record": entry.id if entry.record.kept else None,
+                "camera": frame.camera,
+                "frame": frame.number,
+                "outcome": verdict.outcome,
+                "disposition": verdict.disposition,
+                "reason": {"code": verdict.code, "text": verdict.text},
+            }
+        )
+
+
+def trigger_and_wait(
+    operations: Operations, camera: str, metadata: Mapping[str, Any], subject: Mapping[str, Any], wait_s: float
+) -> dict[str, Any]:
+    """A manual trigger whose verdict is waited for.
+
+    Raises:
+        FieldgateError: The camera refuses, or no verdict came in time.
+    """
+    answers: list[Mapping[str, Any]] = []
+    heard = threading.Event()
+
+    def answer(result: Mapping[str, Any]) -> None:
+        answers.append(result)
+        heard.set()
+
+    operations.trigger(camera, metadata, subject, "manual", answer)
+    if not heard.wait(wait_s):
+        raise FieldgateError(f"camera {camera}: no verdict within {wait_s:.0f} s; see fieldgate status")
+    return dict(answers[0])
