@@ -1,4 +1,5 @@
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,8 @@ def test_the_pure_core_runs_on_the_other_numpy():
     ).stdout
     assert int(seen.split(".")[0]) == (1 if ours >= 2 else 2)
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), *map(str, files)]
-    done = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
     print(f"numpy {seen.strip()}, Python {sys.version.split()[0]}: {done.stdout.strip().splitlines()[-1]}")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
