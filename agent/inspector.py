@@ -1,5 +1,6 @@
 """What happens to one frame: screen, verify where suspicious, judge. No threads, no storage."""
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -60,17 +61,22 @@ class Inspector:
             detections = self.engine.verification.verify(frame.image, region)
         except InferenceError as error:
             verdict = inconclusive("inference-fault", str(error), triggered=triggered)
-            return Inspection(None, (), verdict, screen_ms, None)
+            return Inspection(_sayable(screening), (), verdict, screen_ms, None)
         verdict = judge(screening, detections, triggered=triggered)
         _, verify_ms = _lap(start)
-        if verdict.code == "not-a-number":  # JSON has no NaN, so what the model said cannot be kept
-            return Inspection(None, (), verdict, screen_ms, verify_ms)
+        if verdict.code == "not-a-number":
+            return Inspection(_sayable(screening), (), verdict, screen_ms, verify_ms)
         return Inspection(screening, detections, verdict, screen_ms, verify_ms)
 
 
 def unlooked(verdict: Verdict) -> Inspection:
     """An inspection in which no model ran."""
     return Inspection(None, (), verdict, None, None)
+
+
+def _sayable(screening: Screening | None) -> Screening | None:
+    """A screening that a record can hold: JSON has no NaN, so what such a model said cannot be kept."""
+    return screening if screening is not None and math.isfinite(screening.score) else None
 
 
 def _lap(start_ns: int) -> tuple[int, float]:

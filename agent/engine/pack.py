@@ -1,5 +1,6 @@
 """A pack on disk: its manifest, its digest, and the rules that its thresholds make."""
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def read_pack(folder: Path) -> Pack:
     except (OSError, UnicodeDecodeError) as error:
         raise PackError(f"{path}: cannot be read: {error}") from None
     try:
-        manifest = Manifest(**tomllib.loads(text))
+        manifest = Manifest.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise PackError(f"{path}: is not valid TOML: {error}") from None
     except ValidationError as error:
@@ -86,13 +87,20 @@ def read_pack(folder: Path) -> Pack:
     for stage in (manifest.screening, manifest.verification):
         if stage is not None and not (folder / stage.file).is_file():
             raise PackError(f"{path}: names the file '{stage.file}', which is not in {folder}")
-    return Pack(folder, manifest, digest_of(folder))
+    try:
+        return Pack(folder, manifest, digest_of(folder))
+    except OSError as error:
+        raise PackError(f"{error.filename}: cannot be read: {error.strerror}. Check its owner and mode.") from None
 
 
 def digest_of(folder: Path) -> str:
-    """The sha256 of the canonical list: ``<hex sha256>  <path>`` per file but SIGNATURE, sorted by path bytes."""
+    """The sha256 of the canonical list: ``<hex sha256>  <path>`` per file but SIGNATURE, sorted by path bytes.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
     files = (path for path in folder.rglob("*") if path.is_file())
     named = ((path.relative_to(folder).as_posix(), path) for path in files)
-    lines = sorted((name.encode(), path) for name, path in named if name != "SIGNATURE")
+    lines = sorted((os.fsencode(name), path) for name, path in named if name != "SIGNATURE")
     listing = b"".join(sha256_hex(path.read_bytes()).encode() + b"  " + name + b"\n" for name, path in lines)
     return sha256_hex(listing)
