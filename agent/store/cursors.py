@@ -19,10 +19,11 @@ class Cursors:
 
     def advance(self, db: Database, camera: str, mark: Mark) -> None:
         """Note that the frame at ``mark`` is committed with this transaction."""
+        root = storable(mark.root)
         if mark.item is not None:
             db.conn.execute(
                 "INSERT OR REPLACE INTO cursor_items (camera, root, item, fingerprint) VALUES (?, ?, ?, ?)",
-                (camera, mark.root, mark.item, mark.fingerprint),
+                (camera, root, storable(mark.item), mark.fingerprint),
             )
             return
         key = (camera, mark.root)
@@ -34,7 +35,7 @@ class Cursors:
         self._streams[key] = (upto, beyond)
         db.conn.execute(
             "INSERT OR REPLACE INTO cursor_positions (camera, root, upto, beyond) VALUES (?, ?, ?, ?)",
-            (camera, mark.root, upto, json.dumps(sorted(beyond))),
+            (camera, root, upto, json.dumps(sorted(beyond))),
         )
 
     def forget(self) -> None:
@@ -44,12 +45,18 @@ class Cursors:
 
 def files_done(db: Database, camera: str, root: str) -> dict[str, str]:
     """Fingerprint by relative path of every committed file of a folder."""
-    rows = db.execute("SELECT item, fingerprint FROM cursor_items WHERE camera = ? AND root = ?", [camera, root])
+    sql = "SELECT item, fingerprint FROM cursor_items WHERE camera = ? AND root = ?"
+    rows = db.execute(sql, [camera, storable(root)])
     return dict(rows.fetchall())
 
 
 def stream_done(db: Database, camera: str, root: str) -> tuple[int, set[int]]:
     """The position up to which a stream is committed, and those committed beyond it."""
     sql = "SELECT upto, beyond FROM cursor_positions WHERE camera = ? AND root = ?"
-    row = db.execute(sql, [camera, root]).fetchone()
+    row = db.execute(sql, [camera, storable(root)]).fetchone()
     return (row[0], set(json.loads(row[1]))) if row else (0, set())
+
+
+def storable(text: str | None) -> str | None:
+    """Text as SQLite can hold it: a lone surrogate becomes its escape."""
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode()

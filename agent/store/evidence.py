@@ -89,8 +89,11 @@ class EvidenceWriter:
         Raises:
             OSError: The encoder or the disk refused.
         """
-        fine, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self._quality])
-        if not fine:
+        try:
+            fine, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self._quality])
+        except cv2.error as error:
+            raise OSError(f"the picture cannot be encoded as JPEG: {error}") from None
+        if not fine:  # OpenCV 5 says so, OpenCV 4 raises; both refuse a side of more than 65500 pixels
             raise OSError("the picture cannot be encoded as JPEG")
         body = encoded.tobytes()
         path = evidence_path(self._folder, entry)

@@ -1,5 +1,6 @@
 """The one writer: gathers what waits into a transaction, commits it, tells whoever waits for it."""
 
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -10,8 +11,9 @@ from typing import Any
 import structlog
 from sqlite_utils import Database
 
+from agent.errors import StoreError
 from agent.handoff import Heartbeat
-from agent.inspection.frame import Moment
+from agent.inspection.frame import Frame, Moment
 from agent.ledger.gaps import FrameGap, FrameGaps, frame_gap_body
 from agent.ledger.sealing import Origin
 from agent.store.cursors import Cursors
@@ -50,6 +52,9 @@ class Journal:
         commit_ms: How long entries may gather.
         size: Verdicts that may wait.
         on_commit: Called after each commit that appended messages; must not wait.
+
+    Raises:
+        StoreError: Not even the epoch, or what an earlier process left open, can be written.
     """
 
     def __init__(
@@ -78,32 +83,45 @@ class Journal:
         self._gaps = FrameGaps(origin.boot)
         self._gaps_lock = threading.Lock()
         self._trouble: str | None = None
+        self._stale = False
         self._commits = 0
         self.heartbeat = Heartbeat()
         self.head = self._open()
 
     def _open(self) -> Head:
         """Make the epoch of a new database, and seal what an earlier process left open."""
-        transaction = self._begin()
-        transaction.seal_left_open()
-        transaction.commit()
+        try:
+            transaction = self._begin()
+            transaction.seal_left_open()
+            transaction.commit()
+        except sqlite3.Error as error:
+            raise StoreError(f"the database cannot be written: {error}. Check the disk that store.dir is on.") from None
         return Head(transaction.epoch, transaction.seq)
 
     def room(self) -> bool:
         """Whether a file may be inspected: its verdict would find a place and the disk takes it."""
         return self._trouble is None and self._waiting.qsize() < self._size
 
-    def submit(self, entry: VerdictEntry) -> bool:
-        """Hand over the verdict of a frame that cannot wait; False when there is no room and it becomes a gap."""
+    def accepts(self, frame: Frame) -> bool:
+        """Whether the verdict of a frame that cannot wait finds room; where not, it is lost and becomes a gap.
+
+        Whoever is told True must ``put`` the verdict, now or when its picture is written.
+        """
         if self._waiting.qsize() < self._size:
             if self._gaps.growing:
                 with self._gaps_lock:
-                    self._gaps.accept(entry.record.frame.camera)
-            self.put(entry)
+                    self._gaps.accept(frame.camera)
             return True
         with self._gaps_lock:
-            self._gaps.lose(entry.record.frame.camera, entry.record.frame.number)
+            self._gaps.lose(frame.camera, frame.number)
         return False
+
+    def submit(self, entry: VerdictEntry) -> bool:
+        """Hand over the verdict of a frame that cannot wait; False when there is no room and it becomes a gap."""
+        accepted = self.accepts(entry.record.frame)
+        if accepted:
+            self.put(entry)
+        return accepted
 
     def put(self, entry: Entry) -> None:
         """Hand over something that must not be refused: few, or already limited elsewhere."""
@@ -158,16 +176,18 @@ class Journal:
     def _until_written(self, batch: list[Entry]) -> None:
         """Write a batch, however long the disk refuses; only a stop ends the attempts."""
         while not self._write(batch, closed="minute"):
+            self.heartbeat.beat()  # it is alive; what is ill is the disk
             if self._stop.wait(_RETRY_S):
                 self._give_up(batch)
                 return
 
     def _write(self, batch: list[Entry], *, closed: str) -> bool:
         """One attempt; False when the disk refused and nothing was written."""
-        with self._gaps_lock:
-            gaps = self._gaps.take()
-        transaction: Transaction | None = None
+        gaps = self._gaps_to_announce(batch)
         try:
+            if self._stale:
+                self._roll_back()
+            self._stale = True
             transaction = self._begin()
             for entry in batch:
                 entry.write(transaction)
@@ -177,14 +197,22 @@ class Journal:
             transaction.seal_rollups(closed=closed)
             transaction.commit()
         except sqlite3.Error as error:
-            self._failed(error, transaction, gaps)
+            self._failed(error, gaps)
             return False
+        self._stale = False
         self._succeeded(transaction)
         for entry in batch:
             entry.committed()
         if transaction.appended:
             self._on_commit()
         return True
+
+    def _gaps_to_announce(self, batch: list[Entry]) -> list[FrameGap]:
+        """What to announce with a batch; a batch that was refused goes first, while its gaps grow on as one each."""
+        if batch and self._trouble is not None:
+            return []
+        with self._gaps_lock:
+            return self._gaps.take()
 
     def _begin(self) -> Transaction:
         return Transaction(
@@ -196,9 +224,21 @@ class Journal:
             new_id=self._new_id,
         )
 
-    def _failed(self, error: sqlite3.Error, transaction: Transaction | None, gaps: Sequence[FrameGap]) -> None:
-        if transaction is not None:
-            transaction.rollback()
+    def _roll_back(self) -> None:
+        """Undo everything, in memory too: there the rows are the truth.
+
+        Raises:
+            sqlite3.Error: Not even that is possible now; it must be done before the next transaction.
+        """
+        if self._db.conn.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._cursors.forget()
+        self._rollups.forget(self._db)
+        self._stale = False
+
+    def _failed(self, error: sqlite3.Error, gaps: Sequence[FrameGap]) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._roll_back()
         with self._gaps_lock:
             self._gaps.put_back(gaps)
         if self._trouble is None:
@@ -217,14 +257,20 @@ class Journal:
         while batch := self._gathered(None):
             if not self._write(batch, closed="minute"):
                 self._give_up(batch)
-                break
         if not self._write([], closed="stop"):
             self._give_up([])
         self._db.close()
 
     def _give_up(self, batch: list[Entry]) -> None:
-        verdicts = sum(isinstance(entry, VerdictEntry) for entry in batch)
-        _log.error("journal ends without writing", verdicts=verdicts, reason=self._trouble)
+        """Let a batch go at the end. Files will be read again; the other frames are announced if that still works."""
+        verdicts = [entry for entry in batch if isinstance(entry, VerdictEntry)]
+        frames = [entry.record.frame for entry in verdicts if entry.record.frame.mark is None]
+        with self._gaps_lock:
+            for camera in {frame.camera for frame in frames}:
+                self._gaps.accept(camera)  # what was refused meanwhile came later: it is a gap of its own
+            for frame in frames:
+                self._gaps.lose(frame.camera, frame.number)
+        _log.error("journal ends without writing", verdicts=len(verdicts), reason=self._trouble)
 
     def snapshot(self) -> dict[str, Any]:
         """Figures for ``status``; any thread."""

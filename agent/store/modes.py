@@ -6,6 +6,9 @@ from pathlib import Path
 from agent.errors import StoreError
 from agent.store.statefile import read_state, write_state
 
+KNOWN = "engines.list"
+"""The state file beside the modes that says which engines have one, so that a lost file is told from a new engine."""
+
 MODES = ("shadow", "production", "manual")
 DEFAULT = "shadow"
 
@@ -20,16 +23,27 @@ class Modes:
         engines: The names that have a mode.
 
     Attributes:
-        troubles: By engine name, why its file could not be believed. A first start has none.
+        troubles: By engine name, why its file could not be believed. A first start has none, nor has a new engine.
     """
 
     def __init__(self, folder: Path, engines: Iterable[str]) -> None:
         self._folder = folder
         self._modes: dict[str, str] = {}
         self.troubles: dict[str, str] = {}
-        known = folder.is_dir()
+        expected = self._expected()
         for engine in engines:
-            self._modes[engine] = self._read(engine, known=known)
+            self._modes[engine] = self._read(engine, known=expected is None or engine in expected)
+
+    def _expected(self) -> list[str] | None:
+        """The engines that have a file; None where the list itself was damaged."""
+        try:
+            state = read_state(self._folder / KNOWN)
+        except StoreError:
+            return None
+        if state is None:  # a first start, or the list is lost while the files are there
+            return None if any(self._folder.glob("*.json")) else []
+        engines = state.get("engines")
+        return engines if isinstance(engines, list) else None
 
     def _read(self, engine: str, *, known: bool) -> str:
         path = self._path(engine)
@@ -39,7 +53,7 @@ class Modes:
             self.troubles[engine] = f"{error}. The mode is {DEFAULT} until it is set again."
             return DEFAULT
         if state is None:
-            if known and any(self._folder.glob("*.json")):
+            if known:
                 self.troubles[engine] = f"{path}: is missing. The mode is {DEFAULT} until it is set again."
             return DEFAULT
         mode = state.get("mode")
@@ -57,6 +71,9 @@ class Modes:
         for engine, mode in self._modes.items():
             if not self._path(engine).exists():
                 write_state(self._path(engine), {"mode": mode})
+        expected = self._expected()
+        if expected is None or not set(self._modes) <= set(expected):
+            write_state(self._folder / KNOWN, {"engines": sorted({*self._modes, *(expected or ())})})
 
     def of(self, engine: str) -> str:
         """The mode of one engine name; any thread."""

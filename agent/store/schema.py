@@ -103,10 +103,15 @@ def hold_write_lock(folder: Path) -> IO[str]:
         ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         lock.close()
         raise WriterBusy(
             f"{folder}: another fieldgate is running on this store. Stop it, or give another store.dir."
+        ) from None
+    except OSError as error:
+        lock.close()
+        raise StoreError(
+            f"{folder}: the store cannot be locked: {error.strerror}. Give a store.dir on a local disk."
         ) from None
     return lock
 
@@ -119,6 +124,7 @@ def open_writer(folder: Path) -> Database:
         StoreError: The file cannot be opened or is no database.
     """
     path = folder / FILE
+    connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
         db = Database(connection)
@@ -126,20 +132,19 @@ def open_writer(folder: Path) -> Database:
         db.execute("PRAGMA synchronous = FULL")
         _migrate(db, path)
     except sqlite3.Error as error:
+        _close(connection)
         raise StoreError(
             f"{path}: the database cannot be opened: {error}. Check the disk, or move the file away to begin anew."
         ) from None
+    except StoreError:
+        _close(connection)
+        raise
     return db
 
 
 def _migrate(db: Database, path: Path) -> None:
     """Apply what is missing, each version with its number in one transaction."""
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise SchemaTooNew(
-            f"{path}: was written by a newer fieldgate (version {version} of its tables; this one knows "
-            f"{len(MIGRATIONS)}). Install that version again, or give another store.dir."
-        )
+    version = _version(db.conn, path)
     for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -152,18 +157,41 @@ def _migrate(db: Database, path: Path) -> None:
             raise
 
 
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(MIGRATIONS):
+        raise SchemaTooNew(
+            f"{path}: was written by a newer fieldgate (version {version} of its tables; this one knows "
+            f"{len(MIGRATIONS)}). Install that version again, or give another store.dir."
+        )
+    return version
+
+
+def _close(connection: sqlite3.Connection | None) -> None:
+    if connection is not None:
+        connection.close()
+
+
 def open_reader(folder: Path) -> Database:
     """A read-only connection for the calling thread.
 
     Raises:
+        SchemaTooNew: A newer agent wrote this database.
         StoreError: There is no database, or it cannot be opened.
     """
     path = folder / FILE
     if not path.exists():
         raise StoreError(f"{path}: there is no database yet. Has the daemon run with this store.dir?")
+    address = f"{path.absolute().as_uri()}?mode=ro"  # a folder's name may hold what an address may not
+    connection: sqlite3.Connection | None = None
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=5)
+        connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=5)
         connection.execute("PRAGMA query_only = ON")
+        _version(connection, path)
     except sqlite3.Error as error:
+        _close(connection)
         raise StoreError(f"{path}: the database cannot be opened for reading: {error}") from None
+    except StoreError:
+        _close(connection)
+        raise
     return Database(connection)

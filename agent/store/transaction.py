@@ -10,7 +10,7 @@ from sqlite_utils import Database
 from agent.inspection.frame import Moment
 from agent.inspection.record import Evidence, Record
 from agent.ledger.sealing import FIRST_PREV, Draft, Origin, seal
-from agent.store.cursors import Cursors
+from agent.store.cursors import Cursors, storable
 from agent.store.open_rollups import OpenRollups
 
 
@@ -125,18 +125,6 @@ class Transaction:
                 (self.epoch, self.seq, self._sha256),
             )
         self.db.execute("COMMIT")
-
-    def rollback(self) -> None:
-        """Undo everything, in memory too."""
-        if self.db.conn.in_transaction:
-            self.db.execute("ROLLBACK")
-        self._rollups.forget(self.db)
-        self._cursors.forget()
-
-
-def storable(text: str | None) -> str | None:
-    """Text as SQLite can hold it: a lone surrogate becomes its escape."""
-    return None if text is None else text.encode("utf-8", "backslashreplace").decode()
 
 
 class Entry(Protocol):
