@@ -1,6 +1,8 @@
 """The loop: take a frame, inspect it, submit its verdict to the journal, take the next one.
 
-It never waits for a disk. Triggered frames come first, the oldest before the others; then the cameras in turn.
+It never waits for a disk: files stay where they are while the journal has no room, and the verdict of a live frame
+for which there is none is lost and announced. Triggered frames come first, the oldest before the others; then the
+cameras in turn.
 """
 
 import threading
@@ -70,7 +72,7 @@ class Line:
     Args:
         stations: One per camera.
         journal: Takes the verdicts.
-        evidence: Takes the pictures; None when none are kept.
+        evidence: Takes the pictures.
         evidence_policy: ``none``, ``notable`` or ``all``.
         mode_of: The mode of an engine name.
         recorded: Called on the journal thread when the verdict of a triggered frame is committed.
@@ -133,17 +135,18 @@ class Line:
     def _next(self) -> tuple[Station, Taken] | None:
         """The next frame: the oldest trigger, else the next camera in turn that has one."""
         waiting = [(since, place) for place, one in enumerate(self._stations) if (since := one.feed.waiting_since_ns())]
-        order = [place for _, place in sorted(waiting)]
+        asked = [place for _, place in sorted(waiting)]
         count = len(self._stations)
-        order += [(self._turn + step) % count for step in range(count)]
+        turns = [(self._turn + step) % count for step in range(count)]
         room = self._journal.room()
-        for place in order:
+        for position, place in enumerate([*asked, *turns]):
             station = self._stations[place]
             if not station.camera.live and not room:
                 continue  # files wait for the disk
             taken = station.feed.take()
             if taken is not None:
-                self._turn = (place + 1) % count
+                if position >= len(asked):  # a trigger takes nobody's turn
+                    self._turn = (place + 1) % count
                 return station, taken
         return None
 
@@ -199,10 +202,10 @@ class Line:
         self._count(record, replaced)
         if frame.image is not None:
             self._pictures[camera.name] = frame.image
+        if camera.live and not self._journal.accepts(frame):
+            return
         if frame.image is not None and self._wants_picture(verdict, kept=kept, audited=audited):
             self._evidence.offer(entry, frame.image)
-        elif camera.live:
-            self._journal.submit(entry)
         else:
             self._journal.put(entry)
 
