@@ -1,0 +1,634 @@
+"""The uplink: steered over the fake broker, exactly; and over a real Mosquitto that is stopped, killed, frozen."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.config.sections import MqttSection
+from agent.errors import StoreError
+from agent.inspection.frame import Moment
+from agent.store.outbox import Outgoing
+from agent.sync.broker import PahoBroker
+from agent.sync.commands import Commands, Verb
+from agent.sync.topics import Topics
+from agent.sync.uplink import Uplink
+from agent.sync.verbs import CHECKS
+from agent.sync.wire import Broker
+from fakes import FakeBroker, FakeServer
+from mosquitto import Central, Mosquitto, needs_mosquitto, running
+from waiting import until
+
+TOPICS = Topics.of("fieldgate/1", "plant-a", "cam-7")
+LEDGER = f"{TOPICS.root}/up/ledger/"
+SECOND = 10**9
+
+
+class Disk:
+    """An outbox in memory. ``settle`` only notes; ``commit`` removes, as the journal does a little later."""
+
+    def __init__(self, rows: int = 0, *, at_once: bool = True) -> None:
+        self.rows: dict[int, Outgoing] = {}
+        self.told: list[int] = []
+        self.replies: dict[str, Mapping[str, Any]] = {}
+        self.broken = False
+        self._at_once = at_once
+        self.add(rows)
+
+    def add(self, rows: int, *, size: int = 0) -> None:
+        first = len(self.rows) + len(self.told) + 1
+        for seq in range(first, first + rows):
+            self.rows[seq] = Outgoing(seq, "inspections", b"%d%s" % (seq, b" " * size))
+
+    def unsettled(self, after: int, limit: int) -> list[Outgoing]:
+        if self.broken:
+            raise StoreError("the disk is gone")
+        return [row for seq, row in sorted(self.rows.items()) if seq > after][:limit]
+
+    def settle(self, seqs: Sequence[int]) -> None:
+        self.told += seqs
+        if self._at_once:
+            self.commit()
+
+    def commit(self) -> None:
+        for seq in self.told:
+            self.rows.pop(seq, None)
+
+
+def an_uplink(
+    broker: Broker, disk: Disk, *, now_ns: Any = time.monotonic_ns, stop: threading.Event | None = None, **settings: Any
+) -> Uplink:
+    """An uplink that knows ``ping`` and draws the longest waits."""
+    commands = Commands(
+        topics=TOPICS,
+        verbs={"ping": Verb(CHECKS["ping"], lambda _: {"boot": "boot-1"})},
+        now=lambda: Moment(datetime.now(timezone.utc), time.monotonic_ns(), "synced"),
+        remembered=disk.replies.get,
+        remember=lambda command_id, _verb, reply: disk.replies.update({command_id: reply}),
+    )
+    return Uplink(
+        broker=broker,
+        topics=TOPICS,
+        boot="boot-1",
+        window=settings.get("window", 20),
+        ack_timeout_s=settings.get("ack_timeout_s", 40),
+        retry_max_s=settings.get("retry_max_s", 60),
+        require_subscriber=settings.get("require_subscriber", True),
+        draw=settings.get("draw", lambda: 1.0),
+        now_ns=now_ns,
+        unsettled=disk.unsettled,
+        settle=disk.settle,
+        status=lambda: {"agent": "0.1.0"},
+        commands=commands,
+        stop=stop or threading.Event(),
+    )
+
+
+class Desk:
+    """An uplink over the fake broker, with a clock that only the test moves."""
+
+    def __init__(self, rows: int = 0, *, at_once: bool = True, listening: bool = True, **settings: Any) -> None:
+        self.server = FakeServer()
+        self.broker = FakeBroker(self.server)
+        self.disk = Disk(rows, at_once=at_once)
+        self.now = 1_000 * SECOND
+        self.heard: list[tuple[str, bytes, bool]] = []
+        if listening:
+            self.listen()
+        self.uplink = an_uplink(self.broker, self.disk, now_ns=lambda: self.now, **settings)
+
+    def listen(self) -> None:
+        self.server.listen(f"{TOPICS.root}/up/#", lambda *message: self.heard.append(message))
+
+    def work(self, *, after_s: float = 0.0) -> None:
+        """Let time pass, then let the uplink do all that it can without more time."""
+        self.now += round(after_s * SECOND)
+        for _ in range(40):
+            self.uplink.step(0)
+
+    def add(self, rows: int, *, size: int = 0) -> None:
+        self.disk.add(rows, size=size)
+        self.uplink.wake()
+
+    @property
+    def sent(self) -> list[int]:
+        """Numbers of the ledger messages that were published, in order."""
+        return [int(body) for body in self.server.bodies(LEDGER)]
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        return self.uplink.snapshot()
+
+    def said(self, topic: str) -> list[Any]:
+        return [json.loads(body) for body in self.server.bodies(topic)]
+
+
+def test_after_a_connection_come_online_then_status_then_the_backlog() -> None:
+    """The centre learns who speaks before it hears anything, and every message is settled once."""
+    desk = Desk(rows=50)
+    desk.work()
+    topics = [topic for topic, _, _ in desk.server.published]
+    assert topics[:2] == [TOPICS.online, TOPICS.status]
+    assert desk.sent == list(range(1, 51))
+    assert desk.disk.told == list(range(1, 51))
+    assert desk.said(TOPICS.online) == [{"state": "online", "boot": "boot-1", "connects": 1}]
+    assert [retain for topic, _, retain in desk.server.published if topic == TOPICS.status] == [True]
+    assert desk.broker.subscriptions == [f"{TOPICS.root}/down/commands/+"]
+    assert desk.uplink.drained
+
+
+def test_what_is_committed_later_is_sent_after_a_wake() -> None:
+    """The uplink sleeps on one queue; a wake is enough."""
+    desk = Desk()
+    drained = [desk.uplink.drained]
+    desk.work()
+    drained.append(desk.uplink.drained)
+    desk.add(3)
+    drained.append(desk.uplink.drained)
+    desk.work()
+    drained.append(desk.uplink.drained)
+    assert desk.disk.told == [1, 2, 3]
+    assert drained == [False, True, False, True]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "most"), [(5, 20, 5), (20, 3, 3), (20, 1, 1), (1, 65_535, 1)])
+def test_no_more_is_in_flight_than_both_sides_allow(ours: int, theirs: int, most: int) -> None:
+    """The window is the smaller of ours and the broker's, and online, status and replies count too."""
+    desk = Desk(rows=30, window=ours)
+    desk.server.receive_maximum = theirs
+    desk.server.patient = True
+    desk.work()
+    for _ in range(40):
+        desk.server.answer_waiting(1)
+        desk.work()
+    assert desk.server.most_waiting == most
+    assert desk.disk.told == list(range(1, 31))
+
+
+def test_what_was_in_flight_at_a_cut_is_sent_again_and_the_settled_is_not() -> None:
+    """Only an acknowledgement settles; after a cut the disk says what is left."""
+    desk = Desk(rows=30)
+    desk.server.patient = True
+    desk.work()
+    desk.server.answer_waiting(12)  # online, status and ten messages
+    desk.work()
+    desk.broker.cut()
+    desk.server.patient = False
+    desk.work()
+    desk.work(after_s=2)
+    assert desk.disk.told == list(range(1, 31))
+    assert {seq for seq in desk.sent if desk.sent.count(seq) > 1} <= set(range(11, 31))
+    assert desk.shown["resent"] == len(desk.sent) - 30
+    assert desk.said(TOPICS.online)[-1] == {"state": "online", "boot": "boot-1", "connects": 2}
+    assert {"state": "lost", "boot": "boot-1", "connects": 1} in desk.said(TOPICS.online)
+
+
+def test_a_settled_message_whose_commit_is_still_to_come_is_not_sent_twice() -> None:
+    """Also when the disk is read again from its start, after a cut."""
+    desk = Desk(rows=10, at_once=False)
+    desk.work()
+    desk.broker.cut()
+    desk.work()
+    desk.work(after_s=2)
+    assert desk.sent == list(range(1, 11))
+    desk.disk.commit()
+    desk.add(1)
+    desk.work()
+    assert desk.sent == list(range(1, 12))
+
+
+def test_while_nobody_listens_one_message_is_tried_every_five_seconds() -> None:
+    """Nothing is settled, the state says so, and a subscriber gets all of it."""
+    desk = Desk(rows=40, listening=False)
+    desk.work()
+    assert desk.disk.told == []
+    assert desk.shown["state"] == "nobody-listens"
+    tried = len(desk.sent)
+    for _ in range(3):
+        desk.work(after_s=4)
+        desk.work(after_s=1)
+    assert len(desk.sent) == tried + 3
+    assert set(desk.sent[tried:]) == {1}
+    desk.listen()
+    desk.work(after_s=5)
+    assert desk.disk.told == list(range(1, 41))
+    assert desk.shown["state"] == "connected"
+
+
+def test_a_broker_whose_rules_consume_settles_without_subscribers() -> None:
+    """With ``require_subscriber = false`` the code 0x10 is a success."""
+    desk = Desk(rows=5, listening=False, require_subscriber=False)
+    desk.work()
+    assert desk.disk.told == [1, 2, 3, 4, 5]
+
+
+def test_a_quota_pauses_and_then_goes_on() -> None:
+    """0x97 settles nothing and loses nothing; the pauses grow; nothing is sent within one."""
+    desk = Desk(rows=10)
+    desk.server.answer = lambda topic, _body: 0x97 if topic.startswith(LEDGER) else None
+    desk.work()
+    assert desk.shown["state"] == "backing-off"
+    tried = len(desk.sent)
+    desk.work(after_s=0.9)
+    assert len(desk.sent) == tried
+    desk.work(after_s=0.2)
+    assert len(desk.sent) == tried + 1
+    desk.work(after_s=1.9)
+    assert len(desk.sent) == tried + 1
+    desk.server.answer = lambda _topic, _body: None
+    desk.work(after_s=0.2)
+    assert desk.disk.told == list(range(1, 11))
+    assert desk.shown["state"] == "connected"
+
+
+def test_a_device_that_may_not_publish_waits_the_longest_time() -> None:
+    """0x87 on the ledger is shown as forbidden and tried once per longest pause, without a reconnect."""
+    desk = Desk(rows=1, retry_max_s=60)
+    desk.server.answer = lambda topic, _body: 0x87 if topic.startswith(LEDGER) else None
+    desk.work()
+    assert desk.shown["state"] == "forbidden"
+    for _ in range(59):
+        desk.work(after_s=1)
+    assert len(desk.sent) == 1
+    desk.work(after_s=2)
+    assert len(desk.sent) == 2
+    assert desk.server.attempts == 1
+
+
+@pytest.mark.parametrize("code", [0x90, 0x99])
+def test_a_message_that_the_broker_rejects_is_held_and_shown_and_the_others_go_on(code: int) -> None:
+    """It stays unsettled on the disk, and the reason can be read."""
+    desk = Desk(rows=5)
+    desk.server.answer = lambda topic, body: code if topic.startswith(LEDGER) and int(body) == 2 else None
+    desk.work()
+    assert desk.disk.told == [1, 3, 4, 5]
+    assert list(desk.disk.rows) == [2]
+    assert [held["seq"] for held in desk.shown["held_messages"]] == [2]
+    assert not desk.uplink.drained
+
+
+def test_a_message_larger_than_the_broker_takes_is_never_sent() -> None:
+    """It would end the connection; it waits for a broker that takes it."""
+    desk = Desk(rows=2)
+    desk.server.maximum_packet_size = 1_000
+    desk.disk.add(1, size=2_000)
+    desk.disk.add(2)
+    desk.work()
+    assert desk.disk.told == [1, 2, 4, 5]
+    assert desk.shown["held_messages"][0]["code"] == "too-large"
+    desk.server.maximum_packet_size = None
+    desk.broker.cut()
+    desk.work(after_s=2)
+    desk.work(after_s=2)
+    assert sorted(desk.disk.told) == [1, 2, 3, 4, 5]
+
+
+def test_a_message_at_which_the_broker_hangs_up_does_not_block_the_others_for_ever() -> None:
+    """One at a time finds it; after five failures in a row it is held, and everything else arrives."""
+    desk = Desk(rows=30)
+    poison = 7
+
+    def hang_up(topic: str, body: bytes) -> int | None:
+        if topic.startswith(LEDGER) and int(body) == poison:
+            desk.server.patient = True
+        return None
+
+    desk.server.answer = hang_up
+    for _ in range(20):
+        desk.work(after_s=61)
+        if desk.server.patient:
+            desk.broker.cut(0x95)
+            desk.server.patient = False
+    assert sorted(desk.disk.told) == [seq for seq in range(1, 31) if seq != poison]
+    assert desk.shown["held_messages"][0]["code"] == "broker-fails"
+
+
+def test_refused_credentials_are_one_state_and_one_line_and_rare_attempts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The daemon goes on; the log does not fill up; a correct password is found later."""
+    desk = Desk(rows=3)
+    desk.server.refusal = 0x87
+    for _ in range(600):
+        desk.work(after_s=1)
+    assert desk.shown["state"] == "refused"
+    assert desk.shown["reason"]["code"] == "bad-credentials"
+    lines = [line for line in capsys.readouterr().out.splitlines() if "uplink" in line]
+    assert len(lines) == 1
+    assert "bad-credentials" in lines[0]
+    assert 10 <= desk.server.attempts <= 20
+    desk.server.refusal = None
+    desk.work(after_s=61)
+    assert desk.disk.told == [1, 2, 3]
+
+
+def test_attempts_are_never_closer_than_a_second() -> None:
+    """Whatever the jitter draws, an unreachable broker is tried at most once a second."""
+    desk = Desk(draw=lambda: 0.0)
+    desk.server.reachable = False
+    for _ in range(100):
+        desk.work(after_s=0.1)
+    assert desk.server.attempts <= 11
+    assert desk.shown["state"] == "offline"
+    assert desk.shown["reason"]["code"] == "network"
+
+
+def test_a_broker_that_acknowledges_nothing_is_given_up() -> None:
+    """After ``ack_timeout_s`` with something in flight the line is cut and everything is sent again."""
+    desk = Desk(rows=5, ack_timeout_s=40)
+    desk.server.patient = True
+    desk.work()
+    desk.work(after_s=39)
+    assert desk.server.attempts == 1
+    desk.work(after_s=1.1)
+    assert desk.shown["reason"]["code"] == "no-acknowledgement"
+    desk.server.patient = False
+    desk.work(after_s=2)
+    assert desk.disk.told == [1, 2, 3, 4, 5]
+
+
+def test_a_broker_without_retained_messages_still_gets_everything() -> None:
+    """Online and status are published unretained, and so is the next will."""
+    desk = Desk(rows=2)
+    desk.server.retain_available = False
+    desk.work()
+    assert not any(retain for _, _, retain in desk.server.published)
+    desk.broker.cut()
+    desk.work(after_s=2)
+    desk.work(after_s=2)
+    desk.broker.cut()
+    assert not desk.server.published[-1][2]
+    assert desk.disk.told == [1, 2]
+
+
+def test_health_is_published_when_connected_and_forgotten_when_not() -> None:
+    """Old figures are worth nothing."""
+    desk = Desk()
+    desk.uplink.publish_health({"at": "early"})
+    desk.work()
+    desk.work()
+    desk.uplink.publish_health({"at": "later"})
+    desk.work()
+    assert desk.said(TOPICS.health) == [{"at": "later"}]
+
+
+def test_a_change_of_status_is_published_again() -> None:
+    """Many changes while one waits for its acknowledgement are one more message."""
+    desk = Desk()
+    desk.server.patient = True
+    desk.work()
+    for _ in range(10):
+        desk.uplink.status_changed()
+        desk.work()
+    assert len(desk.said(TOPICS.status)) == 1
+    desk.server.patient = False
+    desk.server.answer_waiting()
+    desk.work()
+    assert len(desk.said(TOPICS.status)) == 2
+
+
+def test_a_stop_says_stopped_and_the_will_stays_quiet() -> None:
+    """The last retained word is that the agent stopped on purpose."""
+    desk = Desk()
+    desk.work()
+    desk.uplink.close()
+    assert json.loads(desk.server.retained[TOPICS.online]) == {"state": "stopped", "boot": "boot-1", "connects": 1}
+    assert desk.shown["state"] == "stopped"
+
+
+def test_a_disk_that_cannot_be_read_is_a_state_and_ends_by_itself() -> None:
+    """Nothing is lost, nothing raised; sending goes on when reading does."""
+    desk = Desk(rows=3)
+    desk.disk.broken = True
+    desk.work()
+    assert desk.shown["state"] == "disk"
+    desk.disk.broken = False
+    desk.work(after_s=2)
+    assert desk.disk.told == [1, 2, 3]
+    assert desk.shown["state"] == "connected"
+
+
+def command(command_id: str) -> bytes:
+    """A ping that is valid for a minute."""
+    now = datetime.now(timezone.utc)
+    times = {"issued_at": now, "expires_at": now + timedelta(minutes=1)}
+    texts = {name: moment.strftime("%Y-%m-%dT%H:%M:%SZ") for name, moment in times.items()}
+    return json.dumps({"id": command_id, **texts, "by": "desk", "reason": "", "args": {}}).encode()
+
+
+def test_a_command_is_answered_on_its_topic_and_on_the_senders() -> None:
+    """Accepted, then done, on both; the correlation data comes back."""
+    desk = Desk()
+    desk.work()
+    wanted = f"{TOPICS.root}/up/answers/desk"
+    topic = f"{TOPICS.root}/down/commands/ping"
+    desk.broker.arrive(topic, command("c-1"), response_topic=wanted, correlation=b"77")
+    desk.work()
+    assert [reply["state"] for reply in desk.said(TOPICS.reply("c-1"))] == ["accepted", "done"]
+    assert [reply["state"] for reply in desk.said(wanted)] == ["accepted", "done"]
+    assert desk.broker.correlation == b"77"
+
+
+def test_a_reply_that_a_cut_has_overtaken_is_sent_on_the_next_connection() -> None:
+    """The sender learns what became of the command."""
+    desk = Desk()
+    desk.work()
+    desk.server.patient = True
+    desk.broker.arrive(f"{TOPICS.root}/down/commands/ping", command("c-1"))
+    desk.work()
+    desk.broker.cut()
+    desk.server.patient = False
+    before = len(desk.said(TOPICS.reply("c-1")))
+    desk.work(after_s=2)
+    desk.work(after_s=2)
+    assert [reply["state"] for reply in desk.said(TOPICS.reply("c-1"))[before:]] == ["accepted", "done"]
+
+
+def test_events_of_an_earlier_connection_are_ignored() -> None:
+    """An acknowledgement that was still in the queue settles nothing of the new connection."""
+    desk = Desk(rows=3)
+    desk.server.patient = True
+    desk.work()
+    desk.server.answer_waiting(2)
+    desk.work()
+    stale = desk.server.waiting_words()
+    desk.broker.cut()
+    desk.work()
+    for word in stale:
+        desk.broker.events.put(word)
+    desk.work()
+    assert desk.disk.told == []
+
+
+# Over a real broker.
+
+
+class Running:
+    """An uplink on its own thread, over paho."""
+
+    def __init__(self, port: int, rows: int, **settings: Any) -> None:
+        section = MqttSection(host="127.0.0.1", port=port, keepalive_s=5, **settings.pop("section", {}))
+        self.disk = Disk(rows)
+        self.stop = threading.Event()
+        self.uplink = an_uplink(
+            PahoBroker(section, client_id="device"), self.disk, stop=self.stop, retry_max_s=1, **settings
+        )
+        self.thread = threading.Thread(target=self.uplink.run, name="uplink")
+        self.thread.start()
+
+    def end(self) -> None:
+        self.stop.set()
+        self.uplink.wake()
+        self.thread.join(10)
+        assert not self.thread.is_alive(), "the uplink did not stop"
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A broker that a test may stop and start."""
+    broker = Mosquitto(tmp_path / "broker")
+    yield broker
+    broker.kill()
+
+
+def everything(rows: int) -> set[bytes]:
+    """The bodies of so many messages."""
+    return {b"%d" % seq for seq in range(1, rows + 1)}
+
+
+@needs_mosquitto
+@pytest.mark.broker
+def test_a_backlog_made_offline_is_drained_when_a_broker_appears(mosquitto: Mosquitto) -> None:
+    """No broker at the start is normal; later each message arrives and is settled once."""
+    agent = Running(mosquitto.port, rows=300, draw=lambda: 0.0)
+    try:
+        assert until(lambda: agent.uplink.snapshot()["state"] == "offline")
+        mosquitto.start()
+        with Central(mosquitto.port, f"{TOPICS.root}/up/#") as central:
+            assert until(lambda: agent.uplink.drained, within_s=20)
+            assert until(lambda: set(central.bodies(LEDGER)) == everything(300))
+            assert sorted(agent.disk.told) == list(range(1, 301))
+    finally:
+        agent.end()
+
+
+@needs_mosquitto
+@pytest.mark.broker
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_broker_that_goes_in_the_middle_loses_nothing(mosquitto: Mosquitto, how: str) -> None:
+    """Stopped or killed while messages flow: after its return what was not settled arrives, each settled once."""
+    mosquitto.start()
+    agent = Running(mosquitto.port, rows=4_000)
+    first = Central(mosquitto.port, f"{TOPICS.root}/up/#")
+    try:
+        assert until(lambda: len(agent.disk.told) >= 200)
+        getattr(mosquitto, how)()
+        assert until(lambda: agent.uplink.snapshot()["state"] == "offline")
+        left = everything(4_000) - {b"%d" % seq for seq in agent.disk.told}
+        assert left, "the broker went too late for this test to mean anything"
+        mosquitto.start()
+        with Central(mosquitto.port, f"{TOPICS.root}/up/#") as central:
+            assert until(lambda: agent.uplink.drained, within_s=30)
+            assert until(lambda: left <= set(central.bodies(LEDGER)))
+        assert sorted(agent.disk.told) == list(range(1, 4_001))
+    finally:
+        agent.end()
+        first.close()
+
+
+@needs_mosquitto
+@pytest.mark.broker
+def test_a_frozen_broker_is_left_and_found_again(mosquitto: Mosquitto) -> None:
+    """A broker that keeps the line open and says nothing is noticed by the missing acknowledgement."""
+    mosquitto.start()
+    agent = Running(mosquitto.port, rows=5, ack_timeout_s=1)
+    try:
+        with Central(mosquitto.port, f"{TOPICS.root}/up/#") as central:
+            assert until(lambda: agent.uplink.drained)
+            mosquitto.freeze()
+            agent.disk.add(5)
+            agent.uplink.wake()
+            assert until(lambda: agent.uplink.snapshot()["state"] == "offline")
+            assert agent.uplink.snapshot()["reason"]["code"] in {"no-acknowledgement", "no-answer"}
+            mosquitto.thaw()
+            assert until(lambda: agent.uplink.drained, within_s=30)
+            assert until(lambda: set(central.bodies(LEDGER)) == everything(10))
+    finally:
+        agent.end()
+
+
+@needs_mosquitto
+@pytest.mark.broker
+def test_a_refusing_broker_is_shown_and_a_new_password_file_is_enough(tmp_path: Path) -> None:
+    """The file is read at each attempt: no restart is needed. A missing file is a state with its reason."""
+    word = tmp_path / "password"
+    word.write_text("wrong\n", encoding="utf-8")
+    users = {"device": "right", "central": "right"}
+    with running(tmp_path / "broker", users=users) as mosquitto:
+        section = {"username": "device", "password_file": word}
+        agent = Running(mosquitto.port, rows=1, section=section, draw=lambda: 0.0)
+        try:
+            assert until(lambda: agent.uplink.snapshot()["state"] == "refused")
+            assert agent.uplink.snapshot()["reason"]["code"] == "bad-credentials"
+            word.unlink()
+            assert until(lambda: agent.uplink.snapshot()["reason"]["code"] == "password-file")
+            with Central(mosquitto.port, f"{TOPICS.root}/up/#", user="central", password="right"):
+                word.write_text("right\n", encoding="utf-8")
+                assert until(lambda: agent.uplink.drained)
+            assert "right" not in json.dumps(agent.uplink.snapshot())
+        finally:
+            agent.end()
+
+
+@needs_mosquitto
+@pytest.mark.broker
+def test_a_command_travels_to_the_agent_and_its_replies_back(mosquitto: Mosquitto) -> None:
+    """Over a real broker, with garbage and an oversized message before it; a stop leaves ``stopped`` behind."""
+    mosquitto.start()
+    agent = Running(mosquitto.port, rows=0)
+    down = f"{TOPICS.root}/down/commands/ping"
+    try:
+        with Central(mosquitto.port, f"{TOPICS.root}/up/#") as central:
+            assert until(lambda: central.bodies(TOPICS.online))
+            central.publish(down, b"\xff" * 100)
+            central.publish(down, b"x" * 100_000)
+            central.publish(down, b"x" * 1_000_000)
+            answers = f"{TOPICS.root}/up/answers/desk"
+            central.publish(down, command("c-9"), response_topic=answers, correlation=b"9")
+            assert until(lambda: len(central.bodies(answers)) == 2)
+            replies = [json.loads(body) for body in central.bodies(TOPICS.reply("c-9"))]
+            assert [reply["state"] for reply in replies] == ["accepted", "done"]
+            assert b"9" in central.correlations
+            assert agent.uplink.snapshot()["commands"]["refused"] == {"not-json": 1, "oversized": 1}
+            began = time.monotonic()
+            agent.end()
+            assert time.monotonic() - began < 5
+            assert until(lambda: json.loads(central.bodies(TOPICS.online)[-1])["state"] == "stopped")
+    finally:
+        agent.end()
+
+
+@needs_mosquitto
+@pytest.mark.broker
+def test_a_killed_agent_is_declared_lost_with_its_connection_number(mosquitto: Mosquitto) -> None:
+    """The will carries the boot and the number of the connection that it belongs to."""
+    mosquitto.start()
+    broker = PahoBroker(MqttSection(host="127.0.0.1", port=mosquitto.port), client_id="device")
+    uplink = an_uplink(broker, Disk())
+    with Central(mosquitto.port, f"{TOPICS.root}/up/#") as central:
+
+        def online() -> bool:
+            uplink.step(0.05)
+            return bool(central.bodies(TOPICS.online))
+
+        assert until(online)
+        broker.disconnect(graceful=False)
+        assert until(lambda: len(central.bodies(TOPICS.online)) == 2)
+        first, last = (json.loads(body) for body in central.bodies(TOPICS.online))
+        assert (first["state"], last["state"]) == ("online", "lost")
+        assert {**first, "state": ""} == {**last, "state": ""}
