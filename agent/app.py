@@ -30,6 +30,7 @@ from agent.clock import Clock, kernel_boot_id, new_uuid7
 from agent.config import Config
 from agent.config.sections import Camera, FileCamera
 from agent.control.server import ControlServer
+from agent.crew import Crew
 from agent.engine.loading import Engine, load_engine
 from agent.errors import ConfigError
 from agent.handoff import Bell
@@ -81,7 +82,6 @@ class App:
         self.config = config
         self.stop = stop
         self._began = time.monotonic()
-        self._crashed = False
         self._lock = hold_write_lock(config.store.dir)
         self._engines = self._loaded_engines()
         self._clock = Clock()
@@ -131,7 +131,7 @@ class App:
         self.uplink = self._made_uplink() if config.mqtt.host else None
         self.watch = self._made_watch()
         self.control = ControlServer(config.control_socket, self._control_verbs())
-        self._threads: dict[str, threading.Thread] = {}
+        self._crew = Crew(stop)
 
     # -- building
 
@@ -275,7 +275,6 @@ class App:
 
     def run(self) -> int:
         """Run until ``stop`` is set, a thread dies, or a camera with ``on_end = "exit"`` has ended: 0 or 1."""
-        threading.excepthook = self._thread_died
         try:
             self.control.open()
             self._start()
@@ -285,31 +284,22 @@ class App:
                     self.stop.set()
         finally:
             self._stop_all()
-        return 1 if self._crashed else 0
+        return 1 if self._crew.died else 0
 
     def _start(self) -> None:
-        self._thread("journal", self.journal.run)
-        self._thread("evidence", self.evidence.run)
+        start = self._crew.start
+        start("journal", self.journal.run)
+        start("evidence", self.evidence.run)
         if self.uplink:
-            self._thread("uplink", self.uplink.run)
-        self._thread("control", self.control.run)
-        self._thread("watch", self.watch.run)
-        self._thread("line", self.line.run)
+            start("uplink", self.uplink.run)
+        start("control", self.control.run)
+        start("watch", self.watch.run)
+        start("line", self.line.run)
         for name, capture in self.captures.items():
-            self._thread(f"capture-{name}", capture.run)
+            start(f"capture-{name}", capture.run)
         _log.info(
             "started", agent=__version__, boot=self._origin.boot, seconds=round(time.monotonic() - self._began, 3)
         )
-
-    def _thread(self, name: str, body: Callable[[], None]) -> None:
-        self._threads[name] = threading.Thread(target=body, name=name, daemon=True)
-        self._threads[name].start()
-
-    def _thread_died(self, args: threading.ExceptHookArgs) -> None:
-        name = args.thread.name if args.thread else "?"
-        _log.error("thread died; the process ends", thread=name, exc_info=args.exc_value)
-        self._crashed = True
-        self.stop.set()
 
     def _all_inspected(self) -> bool:
         """Whether every camera that ends the daemon has ended and its last frame was taken."""
@@ -319,9 +309,9 @@ class App:
     def _deliver(self) -> None:
         """Everything inspected is written and, as far as the broker allows it, acknowledged."""
         self._stop_line()
-        self._threads["line"].join()
+        self._crew.join(["line"])
         self.evidence.stop()
-        self._threads["evidence"].join()
+        self._crew.join(["evidence"])
         self.journal.put(CloseRollups())
         until = time.monotonic() + self.config.mqtt.exit_wait_s
         self.journal.flush(self.config.mqtt.exit_wait_s)
@@ -338,28 +328,19 @@ class App:
         self.stop.set()
         for capture in self.captures.values():
             capture.stop()
-        self._join([name for name in self._threads if name.startswith("capture-")], SOURCES_S)
+        self._crew.join([f"capture-{name}" for name in self.captures], SOURCES_S)
         self._stop_line()
-        self._join(["line"], LINE_S)
+        self._crew.join(["line"], LINE_S)
         self.evidence.stop()
-        self._join(["evidence"], EVIDENCE_S)
+        self._crew.join(["evidence"], EVIDENCE_S)
         self.journal.stop()
-        self._join(["journal"], JOURNAL_S)
+        self._crew.join(["journal"], JOURNAL_S)
         self._uplink_stop.set()
         if self.uplink:
             self.uplink.wake()
         self.control.close()
-        self._join(["uplink", "control", "watch"], UPLINK_S)
-        _log.info("stopped", crashed=self._crashed)
-
-    def _join(self, names: list[str], budget_s: float) -> None:
-        until = time.monotonic() + budget_s
-        for name in names:
-            thread = self._threads.get(name)
-            if thread is not None:
-                thread.join(max(0.0, until - time.monotonic()))
-                if thread.is_alive():
-                    _log.warning("thread abandoned", thread=name)
+        self._crew.join(["uplink", "control", "watch"], UPLINK_S)
+        _log.info("stopped", crashed=self._crew.died)
 
     # -- bells
 

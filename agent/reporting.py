@@ -1,7 +1,6 @@
 """How the whole agent is doing, as ``up/status``, ``up/health`` and ``fieldgate status`` say it."""
 
 import base64
-import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -118,7 +117,7 @@ class Reporting:
         """``{epoch, head, settled, oldest_kept}``; what cannot be read now is None."""
         try:
             return self._reader.ask(ledger_facts)
-        except (StoreError, sqlite3.Error):
+        except StoreError:
             head = self._journal.head
             return {"epoch": head.epoch, "head": head.seq, "settled": None, "oldest_kept": None}
 
@@ -126,7 +125,7 @@ class Reporting:
         """What waits now, by where it waits; what cannot be read now is None."""
         try:
             outbox: int | None = self._reader.ask(backlog)
-        except (StoreError, sqlite3.Error):
+        except StoreError:
             outbox = None
         journal, evidence = self._journal.snapshot(), self._evidence.snapshot()
         return {"outbox": outbox, "journal": journal["waiting"], "evidence": evidence["waiting"]}
