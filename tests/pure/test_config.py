@@ -44,7 +44,7 @@ def test_settings_cannot_be_changed():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (GOOD + "[stoer]\n", "unknown key 'stoer'; did you mean 'store'?"),
+        (GOOD + "[stoore]\n", "unknown key 'stoore'; did you mean 'store'?"),
         (GOOD + "[store]\ndri = 'x'\n", "unknown key 'store.dri'; did you mean 'dir'?"),
         (GOOD + "[store]\nzzzzzz = 1\n", "unknown key 'store.zzzzzz'"),  # nothing is near
         (GOOD + "fsp = 3\n", "unknown key 'cameras.0.fsp'; did you mean 'fps'?"),
