@@ -90,6 +90,15 @@ def test_no_file_knows_the_machine_it_was_written_on():
     assert found == []
 
 
+def test_the_yardstick_is_not_made_of_what_it_measures():
+    """The bare loop, which every ratio divides by, imports nothing of the agent."""
+    tree = ast.parse((ROOT / "agent" / "batch" / "bare_loop.py").read_text(encoding="utf-8"))
+    imported = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    imported += [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
+    assert "json" in imported
+    assert [module for module in imported if module.split(".")[0] == "agent"] == []
+
+
 def test_torch_is_only_for_training():
     """PyTorch is neither a dependency nor in the lock: only the training script needs it."""
     lock = (ROOT / "uv.lock").read_text(encoding="utf-8")
