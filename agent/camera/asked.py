@@ -108,12 +108,6 @@ class Asked:
         arrivals = [frame.trigger.arrived_ns for frame in heads if frame is not None]
         return min(overdue + [at for at in arrivals if at is not None], default=None)
 
-    def next_deadline_ns(self) -> int | None:
-        """Monotonic time at which the next trigger becomes overdue; None when none waits for an image."""
-        with self._lock:
-            arrived = [q.arrived_ns for q in self._questions]
-        return min(arrived) + self._deadline_ns if arrived else None
-
     def __len__(self) -> int:
         return len(self._questions) + len(self._imageless) + len(self._answered)
 

@@ -33,7 +33,7 @@ _STEADY_NS: Final = 10_000_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taken:
-    """A frame for the line, and how many newer frames had replaced which it never saw.
+    """A frame for the line, and how many older ones it had replaced.
 
     Attributes:
         frame: The frame.
@@ -51,8 +51,8 @@ def _nobody(_name: str, _state: CameraState) -> None:
 class Capture:
     """Reads one camera for as long as the agent runs; a failing one is closed, shown and tried again.
 
-    ``run`` is the body of the camera's thread. ``take``, ``waiting_since_ns`` and ``next_deadline_ns`` belong
-    to the line's thread. Any thread may call the rest.
+    ``run`` is the body of the camera's thread. ``take`` and ``waiting_since_ns`` belong to the line's
+    thread. Any thread may call the rest.
 
     A frozen camera's picture is never shown as live: from the moment it is found frozen nothing is handed
     over, the camera is reopened, and only a different picture makes it ``running`` again.
@@ -276,10 +276,6 @@ class Capture:
     def waiting_since_ns(self) -> int | None:
         """Arrival, on the monotonic clock, of the oldest trigger that can be taken; None without one."""
         return self._asked.waiting_since_ns(self._now().monotonic_ns)
-
-    def next_deadline_ns(self) -> int | None:
-        """When a trigger that waits for an image becomes overdue, for whoever sleeps until then."""
-        return self._asked.next_deadline_ns()
 
     @property
     def ended(self) -> bool:

@@ -6,7 +6,6 @@ from agent.camera.source import Done, FrameSource
 from agent.camera.v4l2 import V4l2Source
 from agent.camera.video import VideoSource
 from agent.config.sections import Camera, FolderCamera, RtspCamera, SimulatedCamera, V4l2Camera, VideoCamera
-from agent.errors import ConfigError
 
 
 def open_source(camera: Camera, *, done: Done | None = None) -> FrameSource:
@@ -15,9 +14,6 @@ def open_source(camera: Camera, *, done: Done | None = None) -> FrameSource:
     Args:
         camera: The camera's settings.
         done: Of a folder or video file: what is inspected already; None: nothing.
-
-    Raises:
-        ConfigError: Settings of a simulated camera do not fit together.
     """
     done = done or Done()
     if isinstance(camera, FolderCamera):
@@ -46,23 +42,17 @@ def open_source(camera: Camera, *, done: Done | None = None) -> FrameSource:
 
 def _simulated(camera: SimulatedCamera) -> FrameSource:
     # Only who simulates pays for the scene's code.
-    from agent.camera import scene, simulated  # noqa: PLC0415
+    from agent.camera.knobs import Knobs  # noqa: PLC0415
+    from agent.camera.simulated import SimulatedCamera as Simulation  # noqa: PLC0415
 
-    try:
-        return simulated.SimulatedCamera(
-            fps=camera.fps,
-            seed=camera.seed,
-            frames=camera.frames or None,
-            knobs=scene.Knobs(
-                light=camera.light,
-                noise=camera.noise,
-                blur=camera.blur,
-                drift=camera.drift,
-                defect_rate=camera.defect_rate,
-            ),
-        )
-    except ValueError as error:
-        raise ConfigError(f"camera {camera.name}: {error}") from error
+    knobs = Knobs(
+        light=camera.light,
+        noise=camera.noise,
+        blur=camera.blur,
+        drift=camera.drift,
+        defect_rate=camera.defect_rate,
+    )
+    return Simulation(fps=camera.fps, seed=camera.seed, frames=camera.frames or None, knobs=knobs)
 
 
 def root_of(camera: Camera) -> str | None:

@@ -101,7 +101,6 @@ def test_a_trigger_without_an_image_by_its_deadline_says_why() -> None:
         rig.clock.turn(1.999)
         assert rig.frames() == []
         assert rig.capture.waiting_since_ns() is None
-        assert rig.capture.next_deadline_ns() == arrived + 2_000_000_000
         rig.clock.turn(0.001)
         assert rig.capture.waiting_since_ns() == arrived
         (frame,) = rig.frames()
@@ -112,7 +111,6 @@ def test_a_trigger_without_an_image_by_its_deadline_says_why() -> None:
             "no image within 2000 ms of the trigger: camera top is running: its last frame came 2.0 s ago",
         )
         assert rig.capture.waiting_since_ns() is None
-        assert rig.capture.next_deadline_ns() is None
 
 
 def test_a_trigger_of_an_offline_camera_names_the_cameras_fault() -> None:
