@@ -24,7 +24,7 @@ TOGETHER = 500
 """At most so many entries in one transaction."""
 
 _TICK_S = 0.5
-_RETRY_S = 1.0
+RETRY_S = 1.0
 
 _log = structlog.get_logger()
 
@@ -52,6 +52,7 @@ class Journal:
         commit_ms: How long entries may gather.
         size: Verdicts that may wait.
         on_commit: Called after each commit that appended messages; must not wait.
+        retry_s: Pause before a refused batch is tried again.
 
     Raises:
         StoreError: Not even the epoch, or what an earlier process left open, can be written.
@@ -67,6 +68,7 @@ class Journal:
         commit_ms: int,
         size: int,
         on_commit: Callable[[], None],
+        retry_s: float = RETRY_S,
     ) -> None:
         self._db = db
         self._origin = origin
@@ -75,6 +77,7 @@ class Journal:
         self._commit_s = commit_ms / 1000
         self._size = size
         self._on_commit = on_commit
+        self._retry_s = retry_s
         self._waiting: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._hurry = threading.Event()
         self._stop = threading.Event()
@@ -177,7 +180,7 @@ class Journal:
         """Write a batch, however long the disk refuses; only a stop ends the attempts."""
         while not self._write(batch, closed="minute"):
             self.heartbeat.beat()  # it is alive; what is ill is the disk
-            if self._stop.wait(_RETRY_S):
+            if self._stop.wait(self._retry_s):
                 self._give_up(batch)
                 return
 
