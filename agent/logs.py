@@ -1,18 +1,22 @@
-"""How the agent logs: one line per event on standard error, JSON unless a person watches."""
+"""How the agent logs: one line per event, JSON unless a person watches."""
 
 import logging
 import sys
+from typing import TextIO
 
 import structlog
 
 
-def set_up(level: str) -> None:
-    """Choose the form once, before the first line: readable at a terminal, JSON under systemd."""
-    renderer: structlog.typing.Processor
-    if sys.stderr.isatty():
-        renderer = structlog.dev.ConsoleRenderer(pad_event_to=0)
-    else:
-        renderer = structlog.processors.JSONRenderer()
+def set_up(level: str, to: TextIO | None = None) -> None:
+    """Choose the form once, before the first line: readable at a terminal, JSON under systemd and in a file.
+
+    Args:
+        level: The least important level that is written.
+        to: Where lines go; None: standard error.
+    """
+    to = sys.stderr if to is None else to
+    readable = to.isatty()
+    renderer = structlog.dev.ConsoleRenderer(pad_event_to=0) if readable else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -21,6 +25,6 @@ def set_up(level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(to),
         cache_logger_on_first_use=False,
     )

@@ -1,15 +1,19 @@
-"""What people may ask of a running agent, by whichever way they ask: MQTT or the control socket."""
+"""What people may ask of an agent, by whichever way they ask: MQTT, the control socket, or no daemon at all."""
 
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.camera.capture import Capture
-from agent.errors import BadCommand, CameraError, FieldgateError
+from agent.clock import Clock, kernel_boot_id, new_uuid7
+from agent.config import Config
+from agent.errors import BadCommand, CameraError, FieldgateError, StoreError
 from agent.inspection.frame import Moment, Subject, Trigger
 from agent.ledger.messages import audit_body
+from agent.ledger.sealing import Origin
 from agent.store.journal import Journal
 from agent.store.modes import Modes
+from agent.store.schema import hold_write_lock, open_writer
 from agent.store.transaction import MessageEntry, VerdictEntry
 
 Answer = Callable[[Mapping[str, Any]], None]
@@ -121,3 +125,34 @@ def trigger_and_wait(
     if not heard.wait(wait_s):
         raise FieldgateError(f"camera {camera}: no verdict within {wait_s:.0f} s; see fieldgate status")
     return dict(answers[0])
+
+
+def change_mode_alone(config: Config, engine: str, mode: str, *, by: str, reason: str) -> dict[str, Any]:
+    """Set an engine's mode where no daemon runs, and write the audit message that a daemon would write.
+
+    Raises:
+        WriterBusy: A daemon holds the store after all.
+        StoreError: No such engine or mode, or the disk refused.
+    """
+    with hold_write_lock(config.store.dir):
+        clock = Clock()
+        journal = Journal(
+            open_writer(config.store.dir),
+            origin=Origin(config.device.site, config.device.name, new_uuid7(), kernel_boot_id()),
+            now=clock.now,
+            new_id=new_uuid7,
+            commit_ms=0,
+            size=config.store.queue,
+            on_commit=lambda: None,
+        )
+        modes = Modes(config.store.dir / "modes", config.engines)
+        old = modes.set(engine, mode)
+        written = threading.Event()
+        if old != mode:
+            body = audit_body(clock.now(), what=f"mode of {engine}", old=old, new=mode, by=by, reason=reason, way="cli")
+            journal.put(MessageEntry("audit", body, done=written.set))
+        journal.stop()
+        journal.run()
+        if old != mode and not written.is_set():
+            raise StoreError(f"{engine} is in mode {mode} now, and the ledger could not record it; see the log")
+    return {"engine": engine, "old": old, "new": mode}

@@ -1,21 +1,33 @@
 """The command line: parse, call one function, print, exit code. One file per family of verbs."""
 
+import os
 import sys
+from typing import cast
 
 from agent.errors import ConfigError, FieldgateError, SchemaTooNew, UsageError
 
-DONE, FAILED, WRONG_USAGE, WRONG_CONFIG = 0, 1, 2, 78
+DONE, FAILED, WRONG_USAGE, WRONG_CONFIG, INTERRUPTED = 0, 1, 2, 78, 130
 
 
 def main() -> None:
-    """Run the command line. What the agent raises on purpose becomes one sentence and an exit code."""
-    from agent.cli.commands import app  # noqa: PLC0415 - so that an import that fails is told like any error
+    """Run the command line. What goes wrong on purpose becomes one sentence and an exit code."""
+    import typer  # noqa: PLC0415 - so that Ctrl-C during the imports is told like any other
 
+    from agent.cli.commands import app  # noqa: PLC0415 - as above
+
+    # Click's own exception: newer typers carry a click of their own, so there is no one place to import it from.
+    called_wrongly = cast("type[Exception]", typer.BadParameter.__mro__[2])
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or DONE)
     except FieldgateError as error:
-        print(f"fieldgate: {error}", file=sys.stderr)  # noqa: T201 - the command line prints
-        sys.exit(exit_code(error))
+        _tell(str(error), exit_code(error))
+    except called_wrongly as error:
+        _tell(_wrong_usage(error), WRONG_USAGE)
+    except (KeyboardInterrupt, typer.Abort):
+        _tell("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
 
 
 def exit_code(error: FieldgateError) -> int:
@@ -25,3 +37,18 @@ def exit_code(error: FieldgateError) -> int:
     if isinstance(error, UsageError):
         return WRONG_USAGE
     return FAILED
+
+
+def _tell(sentence: str, code: int) -> None:
+    print(f"fieldgate: {sentence}", file=sys.stderr)  # noqa: T201 - the command line prints
+    sys.exit(code)
+
+
+def _wrong_usage(error: BaseException) -> str:
+    """Click's sentence, and where to read more."""
+    told: str = getattr(error, "format_message", lambda: str(error))()
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "fieldgate"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return f"say what to do. See: {path} --help"
+    return f"{told.strip().removesuffix('.')}. See: {path} --help"

@@ -1,8 +1,18 @@
-"""The table of all verbs."""
+"""The table of all verbs. A verb's own imports wait until it is called, so that --help is quick."""
+
+from typing import Annotated
 
 import typer
 
-from agent.cli import running
+from agent import __version__
+from agent.cli import batch, cameras, checking, configuring, demo, modes, outbox, running, status
+
+
+def _group(name: str, about: str) -> typer.Typer:
+    group = typer.Typer(name=name, help=about, no_args_is_help=True, rich_markup_mode=None)
+    app.add_typer(group)
+    return group
+
 
 app = typer.Typer(
     name="fieldgate",
@@ -13,8 +23,37 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run")(running.run)
+app.command("demo")(demo.demo)
+app.command("inspect")(batch.inspect)
+app.command("status")(status.status)
+app.command("mode")(modes.mode)
+app.command("doctor")(checking.doctor)
+app.command("bench")(batch.bench)
+
+outbox_app = _group("outbox", "What waits for the broker.")
+outbox_app.command("show")(outbox.show)
+
+camera_app = _group("camera", "The cameras of this device.")
+camera_app.command("list")(cameras.list_cameras)
+camera_app.command("snapshot")(cameras.snapshot)
+
+config_app = _group("config", "The settings.")
+config_app.command("check")(configuring.check)
+config_app.command("show")(configuring.show)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - the form that typer calls
+    if wanted:
+        typer.echo(f"fieldgate {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
-def _root() -> None:
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
     """Edge visual-inspection agent."""
+    del version  # its callback has acted

@@ -1,20 +1,17 @@
-"""``run`` and ``demo``: the daemon."""
+"""``run``: the daemon."""
 
 import os
 import signal
 import sys
 import threading
-from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import typer
-
-from agent import logs
-from agent.config import DEFAULT_PATH, Config, load
+from agent.cli.options import DEFAULT_PATH, ConfigOption, read_config
 from agent.errors import ConfigError, PackError
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The TOML file with the settings.")]
+if TYPE_CHECKING:
+    from agent.config import Config
 
 LAST_RESORT_S = 4.5
 """So long after SIGTERM the process ends whatever hangs."""
@@ -25,13 +22,15 @@ def run(config: ConfigOption = DEFAULT_PATH) -> None:
 
     Example: fieldgate run --config /etc/fieldgate/config.toml
     """
+    from agent import logs  # noqa: PLC0415 - --help does without
+
     stop = stop_on_signals()
-    settings = load(config)
+    settings = read_config(config)
     logs.set_up(settings.monitor.log_level)
     end(run_daemon(settings, stop))
 
 
-def run_daemon(settings: Config, stop: threading.Event) -> int:
+def run_daemon(settings: "Config", stop: threading.Event) -> int:
     """Build and run the agent; its exit code.
 
     Raises:
