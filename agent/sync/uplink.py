@@ -15,8 +15,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import structlog
-
 from agent.errors import StoreError
 from agent.ledger.sealing import canonical
 from agent.store.outbox import Outgoing
@@ -24,7 +22,8 @@ from agent.sync.backlog import Backlog
 from agent.sync.commands import Answers, Commands
 from agent.sync.notes import Notes
 from agent.sync.pace import SECOND_NS, Pace
-from agent.sync.retry import RETAIN_NOT_SUPPORTED, Settlement, bad_credentials, puback_text
+from agent.sync.retry import Settlement, bad_credentials, puback_text
+from agent.sync.session import Session
 from agent.sync.standing import Standing
 from agent.sync.topics import Topics
 from agent.sync.wire import (
@@ -39,19 +38,14 @@ from agent.sync.wire import (
     Refused,
     Subscribed,
     Unreachable,
-    Will,
     Woken,
 )
-
-log = structlog.get_logger(__name__)
 
 GOODBYE_S: Final = 1.0
 
 _IDLE_S: Final = 1.0
 _SHORTEST_WAIT_S: Final = 0.01
 _EVENTS_PER_STEP: Final = 256
-_FAILURE: Final = 0x80
-_MOST_SHOWN: Final = 8
 
 
 class Uplink:
@@ -97,8 +91,6 @@ class Uplink:
     ) -> None:
         self._broker = broker
         self._topics = topics
-        self._boot = boot
-        self._our_window = self._window = window
         self._ack_timeout_ns = round(ack_timeout_s * SECOND_NS)
         self._now_ns = now_ns
         self._status = status
@@ -113,14 +105,10 @@ class Uplink:
         self._notes = Notes()
         self._pace = Pace(draw=draw, longest_s=retry_max_s, now_ns=now_ns())
         self._standing = Standing(now_ns)
-        self._link: int | None = None
-        self._connected = False
-        self._connects = 0
-        self._may_retain = True
+        self._session = Session(topics=topics, boot=boot, window=window)
         self._status_due = False
         self._woken = 0
         self._read_upto = -1
-        self._not_permitted: dict[str, str] = {}
         commands.attach(self.wake)
 
     # From any thread.
@@ -156,9 +144,9 @@ class Uplink:
         """How things stand, ready for JSON, without secrets."""
         return {
             **self._standing.to_json(),
-            "connects": self._connects,
+            "connects": self._session.connects,
             **self._backlog.snapshot(),
-            "not_permitted": self._not_permitted.copy(),
+            "not_permitted": self._session.not_permitted,
             "commands": self._commands.snapshot(),
         }
 
@@ -188,22 +176,21 @@ class Uplink:
             self._backlog.look()
         self._answer(self._commands.finished())
         self._keep_connected()
-        if self._connected:
+        if self._session.connected:
             self._send_notes()
             self._send_backlog()
 
     def close(self) -> None:
         """Say that the agent stops on purpose, and disconnect; takes at most a second."""
-        if self._connected:
-            body = self._online_body("stopped", self._connects)
-            self._broker.publish(self._topics.online, body, retain=self._may_retain)
-        self._broker.disconnect(graceful=self._connected, wait_s=GOODBYE_S)
+        if self._session.connected:
+            self._publish(self._session.stopped())
+        self._broker.disconnect(graceful=self._session.connected, wait_s=GOODBYE_S)
         self._over("stopped", None, "")
 
     def _until_due_s(self) -> float:
         now_ns = self._now_ns()
-        due = [] if self._link is not None else [self._pace.connect_at_ns]
-        if self._connected:
+        due = [] if self._session.link is not None else [self._pace.connect_at_ns]
+        if self._session.connected:
             oldest_ns, again_ns = self._oldest_sent_ns(), self._backlog.due_ns()
             due += [] if oldest_ns is None else [oldest_ns + self._ack_timeout_ns]
             due += [] if again_ns is None else [max(again_ns, self._pace.send_at_ns)]
@@ -214,9 +201,9 @@ class Uplink:
         if isinstance(event, Note):
             self._notes.add(event)
         elif isinstance(event, Health):
-            if self._connected:
+            if self._session.connected:
                 self._broker.publish(self._topics.health, event.body, qos=0)
-        elif not isinstance(event, Woken) and event.link == self._link:
+        elif not isinstance(event, Woken) and event.link == self._session.link:
             self._hear(event)
 
     def _hear(
@@ -230,9 +217,9 @@ class Uplink:
         elif isinstance(event, Connected):
             self._hear_connected(event)
         elif isinstance(event, Subscribed):
-            self._note_permission(self._topics.commands, max(event.codes, default=0))
+            self._session.answered(self._topics.commands, max(event.codes, default=0))
         elif isinstance(event, Refused):
-            self._may_retain = self._may_retain and event.code != RETAIN_NOT_SUPPORTED
+            self._session.refused(event.code)
             code = "bad-credentials" if bad_credentials(event.code) else "refused"
             self._over("refused", code, f"the broker refuses the connection: {event.text}")
         elif isinstance(event, Unreachable):
@@ -241,24 +228,18 @@ class Uplink:
             self._over("offline", "disconnected", f"the connection ended: {event.text}")
 
     def _hear_connected(self, event: Connected) -> None:
-        now_ns = self._now_ns()
-        self._connected = True
-        self._connects += 1
-        self._window = max(1, min(self._our_window, event.receive_maximum))
-        self._may_retain = self._may_retain and event.retain_available
-        self._not_permitted = {}
-        self._pace.connected(now_ns)
+        self._session.accepted(event)
+        self._pace.connected(self._now_ns())
         self._backlog.linked(event.maximum_packet_size)
         self._standing.become("connected")
         self._broker.subscribe([self._topics.commands])
-        online = self._online_body("online", self._connects)
-        self._notes.add_first(Note(self._topics.online, online, retain=True))
+        self._notes.add_first(self._session.online())
         self._status_due = True
 
     def _hear_acknowledged(self, mid: int, code: int) -> None:
         note = self._notes.acknowledged(mid)
         if note is not None:
-            self._note_permission(note.topic, code)
+            self._session.answered(note.topic, code)
             return
         now_ns = self._now_ns()
         meaning = self._backlog.acknowledged(mid, code, now_ns)
@@ -276,16 +257,9 @@ class Uplink:
                 "forbidden", f"0x{code:02X}", "the broker's rules do not let this device publish there"
             )
 
-    def _note_permission(self, topic: str, code: int) -> None:
-        """Remember, and log once per connection, which of the other topics the broker refuses."""
-        if code >= _FAILURE and topic not in self._not_permitted and len(self._not_permitted) < _MOST_SHOWN:
-            self._not_permitted = {**self._not_permitted, topic: puback_text(code)}
-            log.warning("broker-refuses-topic", topic=topic, reason=puback_text(code))
-
     def _over(self, state: str, code: str | None, text: str) -> None:
         """The attempt or the connection has ended."""
-        self._link = None
-        self._connected = False
+        self._session.over()
         self._backlog.cut()
         self._notes.cut()
         self._pace.lost(self._now_ns())
@@ -294,25 +268,25 @@ class Uplink:
     def _keep_connected(self) -> None:
         now_ns = self._now_ns()
         oldest_ns = self._oldest_sent_ns()
-        if self._connected and oldest_ns is not None and now_ns - oldest_ns >= self._ack_timeout_ns:
+        if self._session.connected and oldest_ns is not None and now_ns - oldest_ns >= self._ack_timeout_ns:
             self._broker.disconnect(graceful=False)
             seconds = self._ack_timeout_ns / SECOND_NS
             self._over("offline", "no-acknowledgement", f"the broker acknowledged nothing for {seconds:g} s")
-        if self._link is None and now_ns >= self._pace.connect_at_ns:
+        if self._session.link is None and now_ns >= self._pace.connect_at_ns:
             self._pace.attempted(now_ns)
-            # The number that this connection will have if it succeeds: a stale will is recognised by it.
-            body = self._online_body("lost", self._connects + 1)
-            self._link = self._broker.connect(Will(self._topics.online, body, self._may_retain))
+            self._session.link = self._broker.connect(self._session.will())
 
     def _send_notes(self) -> None:
         while self._room() > 0:
             note = self._notes.next() or self._next_status()
             if note is None:
                 return
-            mid = self._broker.publish(
-                note.topic, note.body, retain=note.retain and self._may_retain, correlation=note.correlation
-            )
-            self._notes.sent(mid, note, self._now_ns())
+            if self._session.takes(note):
+                self._notes.sent(self._publish(note), note, self._now_ns())
+
+    def _publish(self, note: Note) -> int:
+        retain = self._session.retain(note)
+        return self._broker.publish(note.topic, note.body, retain=retain, correlation=note.correlation)
 
     def _next_status(self) -> Note | None:
         if not self._status_due or self._notes.flying(self._topics.status):
@@ -341,7 +315,7 @@ class Uplink:
             self._standing.become("connected")
 
     def _room(self) -> int:
-        return self._window - self._backlog.in_flight - self._notes.in_flight
+        return self._session.window - self._backlog.in_flight - self._notes.in_flight
 
     def _oldest_sent_ns(self) -> int | None:
         times = (self._backlog.oldest_sent_ns(), self._notes.oldest_sent_ns())
@@ -352,6 +326,3 @@ class Uplink:
             self.reply(reply.id, reply.body, reply.response_topic, reply.correlation)
         for arrived in answers.acknowledge:
             self._broker.acknowledge(arrived)
-
-    def _online_body(self, state: str, connects: int) -> bytes:
-        return canonical({"state": state, "boot": self._boot, "connects": connects})
