@@ -70,11 +70,12 @@ def show(config: ConfigOption = DEFAULT_PATH, *, as_json: JsonOption = False) ->
     """
     from agent.cli.effective import effective  # noqa: PLC0415 - --help does without
     from agent.config import environment_keys  # noqa: PLC0415
+    from agent.config.loading import read_toml  # noqa: PLC0415
 
     settings = read_config(config)
     if as_json:
         say_json({"settings": settings.model_dump(mode="json"), "from_environment": environment_keys()})
         return
     say(f"# {config}, as it is in effect")
-    for line in effective(settings):
+    for line in effective(settings, read_toml(config)):
         say(line)

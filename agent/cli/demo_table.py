@@ -136,7 +136,7 @@ class Watcher:
         return (
             f"\nIn {span(time.monotonic() - self._began)} the agent inspected {thousands(tally.parts)} "
             "simulated parts: "
-            f"{tally.outcome_words()}. {tally.truth_words().capitalize()}. From capture to verdict it took "
+            f"{tally.outcome_words()}. {tally.truth_words()}. From capture to verdict: "
             f"{tally.latency_words()}. It wrote {thousands(written)} ledger messages; {self._sync_words(waiting)} "
             f"Database, pictures and log lie in {folder}: fieldgate.db, evidence/, demo.log."
         )

@@ -92,6 +92,6 @@ class Tally:
         )
 
     def latency_words(self) -> str:
-        """The median and the slowest hundredth."""
+        """The median and the slowest hundredth, from capture to verdict."""
         middle, slow = self.latency_ms(0.5), self.latency_ms(0.99)
-        return "no frame yet" if middle is None or slow is None else f"p50 {middle:.0f} ms, p99 {slow:.0f} ms"
+        return "no verdict yet" if middle is None or slow is None else f"p50 {middle:.0f} ms, p99 {slow:.0f} ms"

@@ -1,21 +1,27 @@
 """Settings as TOML, each with where it comes from."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
 from agent.config import Config, environment_keys
 
 
-def effective(settings: Config) -> Iterator[str]:
-    """Every setting that is in effect, line by line, valid TOML."""
+def effective(settings: Config, written: Mapping[str, Any]) -> Iterator[str]:
+    """Every setting that is in effect, line by line, valid TOML.
+
+    Args:
+        settings: What is in effect.
+        written: The tables of the file.
+    """
     for name, section in settings:
         for title, table, place in _tables(name, section):
             yield ""
             yield title
-            yield from _lines(table, place)
+            yield from _lines(table, place, written)
 
 
 def _tables(name: str, section: object) -> Iterator[tuple[str, BaseModel, str]]:
@@ -29,23 +35,29 @@ def _tables(name: str, section: object) -> Iterator[tuple[str, BaseModel, str]]:
             yield f"[[{name}]]", inner, f"{name}.{place}"
 
 
-def _lines(table: BaseModel, place: str, prefix: str = "") -> Iterator[str]:
+def _lines(table: BaseModel, place: str, written: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in table:
         if isinstance(value, BaseModel):
-            yield from _lines(value, f"{place}.{key}", f"{prefix}{key}.")
+            yield from _lines(value, f"{place}.{key}", written, f"{prefix}{key}.")
             continue
         if value is None:
             yield f"# {prefix}{key} is not set"
         else:
-            origin = _origin(table, key, f"{place}.{key}")
+            origin = _origin(f"{place}.{key}", written)
             yield f"{prefix}{key} = {toml_value(value)}  # {origin}"
 
 
-def _origin(table: BaseModel, key: str, place: str) -> str:
+def _origin(place: str, written: Mapping[str, Any]) -> str:
     variable = ("FIELDGATE_" + place.replace(".", "__")).upper()
     if any(variable == name.upper() for name in environment_keys()):
         return f"from {variable}"
-    return "from the file" if key in table.model_fields_set else "default"
+    found: Any = written
+    try:
+        for part in place.split("."):
+            found = found[int(part) if isinstance(found, list) else part]
+    except (KeyError, IndexError, TypeError):
+        return "default"
+    return "from the file"
 
 
 def toml_value(value: object) -> str:

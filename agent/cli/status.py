@@ -1,5 +1,6 @@
 """``status``: one screen for whoever stands in front of the device; first what is wrong."""
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from agent.errors import ControlError, StoreError
 if TYPE_CHECKING:
     from agent.config import Config
 
+_REASON_WIDTH = 44
 _FINE_CAMERA = frozenset({"running", "starting", "ended"})
 _FINE_UPLINK = frozenset({"connected", "off", "connecting"})
 
@@ -120,7 +122,7 @@ def _show_running(told: Mapping[str, Any]) -> None:
     )
     heading("Cameras")
     table(
-        ("camera", "kind", "state", "frames", "replaced", "last verdict", "reason", "ms"),
+        ("camera", "kind", "state", "frames", "replaced", "last verdict", "ms", "reason"),
         [_camera_row(camera, told["line"]["last"].get(camera["name"])) for camera in told["cameras"]],
     )
     _show_line(told)
@@ -130,8 +132,9 @@ def _show_running(told: Mapping[str, Any]) -> None:
 def _camera_row(camera: Mapping[str, Any], last: Mapping[str, Any] | None) -> tuple[object, ...]:
     head = (camera["name"], camera["kind"], camera["state"], camera["frames"], camera["replaced"])
     if last is None:
-        return (*head, "none yet", "", None)
-    return (*head, last["outcome"], text_of(last["reason"]), last["latency_ms"]["total"])
+        return (*head, "none yet", None, "")
+    reason = textwrap.shorten(text_of(last["reason"]), _REASON_WIDTH, placeholder=" ...")
+    return (*head, last["outcome"], last["latency_ms"]["total"], reason)
 
 
 def _show_line(told: Mapping[str, Any]) -> None:

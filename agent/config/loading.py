@@ -112,6 +112,15 @@ def load(path: Path) -> Config:
         ConfigError: The file is missing or malformed, or a key or value is wrong; the message names the
             file, the key, and the nearest known key where one is unknown.
     """
+    return build(read_toml(path), where=str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file, as they are written there.
+
+    Raises:
+        ConfigError: The file is missing, cannot be read or is not TOML.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -120,7 +129,7 @@ def load(path: Path) -> Config:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
-    return parse(text, where=str(path))
+    return _tables(text, where=str(path))
 
 
 def parse(text: str, *, where: str) -> Config:
@@ -129,11 +138,14 @@ def parse(text: str, *, where: str) -> Config:
     Raises:
         ConfigError: As for ``load``; ``where`` is how messages call the text.
     """
+    return build(_tables(text, where=where), where=where)
+
+
+def _tables(text: str, *, where: str) -> dict[str, Any]:
     try:
-        table = tomllib.loads(text)
+        return dict(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: is not valid TOML: {error}") from None
-    return build(table, where=where)
 
 
 def build(table: Mapping[str, Any], *, where: str) -> Config:

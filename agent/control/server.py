@@ -76,6 +76,8 @@ class ControlServer:
         connection.settimeout(_PATIENCE_S)
         try:
             request = _read_line(connection)
+            if not request:
+                return  # somebody only looked whether we are here
             answer = self._answer(request)
             connection.sendall(json.dumps(answer).encode() + b"\n")
         except OSError as error:
@@ -96,7 +98,7 @@ class ControlServer:
 
 
 def _read_line(connection: socket.socket) -> bytes:
-    """Everything up to a newline.
+    """Everything up to a newline; nothing where the other side hung up without a word.
 
     Raises:
         OSError: The other side was too slow, said too much or hung up.
@@ -104,6 +106,8 @@ def _read_line(connection: socket.socket) -> bytes:
     request = b""
     while not request.endswith(b"\n"):
         part = connection.recv(4096)
+        if not part and not request:
+            return b""
         if not part or len(request) > LONGEST_REQUEST:
             raise OSError("the request did not end")
         request += part

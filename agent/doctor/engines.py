@@ -75,7 +75,7 @@ def _latency(installation: Installation, name: str) -> Answer:
     if engine is None:
         measured = _seen_by_daemon(installation, name)
         if measured is None:
-            return ok("the daemon has not inspected a frame with it yet")
+            return ok("the running daemon has no frame of late that it looked at")
         what = "the daemon's last frame took"
     else:
         try:
@@ -114,11 +114,11 @@ def _timed(engine: Engine) -> float:
 def _seen_by_daemon(installation: Installation, name: str) -> float | None:
     last = (installation.daemon or {}).get("line", {}).get("last", {})
     spent = [
-        (last[camera.name]["latency_ms"]["screen"] or 0.0) + (last[camera.name]["latency_ms"]["verify"] or 0.0)
+        sum(last[camera.name]["latency_ms"][stage] or 0.0 for stage in ("screen", "verify"))
         for camera in installation.config.cameras
         if camera.engine == name and camera.name in last
     ]
-    return max(spent, default=None)
+    return max((one for one in spent if one), default=None)  # 0: no model ran, as in manual mode
 
 
 CHECKS = (

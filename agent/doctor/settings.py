@@ -1,40 +1,27 @@
 """Checks of the config file."""
 
 import difflib
-import sys
 
 from agent.config import load
+from agent.config.loading import read_toml
 from agent.doctor.check import Answer, Check, fail, ok
 from agent.doctor.installation import Installation
 from agent.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 def _readable(installation: Installation, _about: str) -> Answer:
     path = installation.path
     try:
-        text = path.read_text(encoding="utf-8")
-        tomllib.loads(text)
-    except FileNotFoundError:
-        near = _near(installation)
+        table = read_toml(path)
+    except ConfigError as error:
         return fail(
-            f"{path}: there is no such file",
-            cause="the config was never made, or --config names another place" + near,
-            fix=f"cp config.example.toml {path} and edit it, or give --config PATH",
+            str(error),
+            cause="the file was never made, or --config names another place" + _near(installation)
+            if not path.exists()
+            else "a quote, bracket or equals sign is missing, or the file belongs to another user",
+            fix=f"ls -l {path}; edit it at that line, or begin with: cp config.example.toml {path}",
         )
-    except tomllib.TOMLDecodeError as error:
-        return fail(
-            f"{path}: is not valid TOML: {error}",
-            cause="a quote, bracket or equals sign is missing at that line",
-            fix=f"edit {path} at that line; text stands in quotes",
-        )
-    except (OSError, UnicodeDecodeError) as error:
-        return fail(f"{path}: cannot be read: {error}", cause="owner or mode of the file", fix=f"ls -l {path}")
-    return ok(f"{path}: {len(text.splitlines())} lines of TOML")
+    return ok(f"{path}: TOML with {len(table)} tables")
 
 
 def _near(installation: Installation) -> str:
