@@ -71,7 +71,7 @@ class BareLoop:
         latency: list[float] = []
         screen: list[float] = []
         verify: list[float] = []
-        boxes = 0
+        found = 0
         begun = time.perf_counter()
         while time.perf_counter() - begun < seconds and (frames is None or len(latency) < frames):
             if rate is not None:
@@ -80,10 +80,10 @@ class BareLoop:
             image = read_image(self._images[self._next % len(self._images)])
             self._next += 1
             taken = time.perf_counter()
-            suspicious = self._suspicious(image)
+            suspicious = self.suspicious(image)
             screened = time.perf_counter()
             if suspicious:
-                boxes += len(self._boxes(image))
+                found += len(self.boxes(image))
             end = time.perf_counter()
             reading.append((taken - before) * 1e3)
             latency.append((end - taken) * 1e3)
@@ -97,11 +97,12 @@ class BareLoop:
             "read_ms": reading,
             "screen_ms": screen if self._screen is not None else [],
             "verify_ms": verify,
-            "boxes": boxes,
+            "boxes": found,
             "peak_mb": peak_mb(),
         }
 
-    def _suspicious(self, image: Array) -> bool:
+    def suspicious(self, image: Array) -> bool:
+        """Whether screening wants a second look; always without screening."""
         if self._screen is None:
             return True
         stage = self._screening
@@ -109,7 +110,7 @@ class BareLoop:
         (out,) = self._screen.run([stage["output"]], {stage["input"]["name"]: x})
         return bool(activate(out.reshape(-1), stage["activation"])[stage["defects"]].sum() >= stage["threshold"])
 
-    def _boxes(self, image: Array) -> Array:
+    def boxes(self, image: Array) -> Array:
         """Rows of x1, y1, x2, y2 (pixels of the image), score, label."""
         stage, yolo = self._verification, self._verification["yolo"]
         height, width = image.shape[:2]

@@ -1,0 +1,73 @@
+"""The bench must notice a slower agent: otherwise its ratio would prove nothing."""
+
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from agent.batch.bare_plan import bare_plan
+from agent.batch.bare_process import BareProcess
+from agent.batch.bench import AgentTurns, Report, compare, usable_images
+from agent.clock import Clock
+from agent.config.sections import InferenceSection
+from agent.engine.loading import Engine, load_engine
+from agent.engine.model import Model, Tensor
+from agent.engine.onnx import OnnxModel
+from agent.engine.pack import read_pack
+from agent.engine.stages import ScreeningStage, VerificationStage
+from agent.inspector import Inspector
+from boards import Boards, demo_boards, real_boards
+
+ONE_THREAD = InferenceSection(threads=1)
+SECONDS, PAIRS = 40, 10
+
+
+class SlowedModel:
+    """A model that needs a quarter longer for each run, so that it gets 20 % less done."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.runtime, self.inputs, self.outputs = model.runtime, model.inputs, model.outputs
+
+    def run(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        begun = time.perf_counter()
+        answer = self._model.run(inputs)
+        threading.Event().wait((time.perf_counter() - begun) / 4)
+        return answer
+
+
+def slowed_engine(folder: Path) -> Engine:
+    """The engine of a pack with both models slowed."""
+    pack = read_pack(folder)
+    first, second = pack.manifest.screening, pack.manifest.verification
+    assert first is not None
+    screen, verify = (SlowedModel(OnnxModel(folder / one.file, threads=1, spinning=False)) for one in (first, second))
+    return Engine(pack, ScreeningStage(first, screen), VerificationStage(second, verify, pack.rules))
+
+
+def measured(engine: Engine, images: list[Path], bare: BareProcess) -> Report:
+    """One bench of an engine beside a bare loop that is never slowed."""
+    return compare(AgentTurns(Inspector(engine), images, now=Clock().now), bare, seconds=SECONDS, pairs=PAIRS)
+
+
+@pytest.fixture(params=["real boards", "demo pack"])
+def boards(request, tmp_path) -> Boards:
+    """Real boards where they are at hand, and the demo pack everywhere."""
+    return real_boards() if request.param == "real boards" else demo_boards(tmp_path / "parts")
+
+
+@pytest.mark.slow
+def test_an_agent_slowed_by_a_fifth_is_seen(boards):
+    """With models that get 20 % less done, the ratio falls by about that much, and by at least 10 %."""
+    engine = load_engine(boards.pack, ONE_THREAD)
+    images = usable_images(boards.folder)
+    with BareProcess(bare_plan(engine.pack, ONE_THREAD, images)) as bare:
+        right = measured(engine, images, bare)
+        slow = measured(slowed_engine(boards.pack), images, bare)
+    print(
+        f"ratio {right.ratio:.3f}, slowed {slow.ratio:.3f}, {right.agent.images} and {slow.agent.images} images"
+        f" in {SECONDS} s each, no seed"
+    )
+    assert slow.ratio < 0.9 * right.ratio
