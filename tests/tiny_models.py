@@ -32,20 +32,43 @@ def tensor(name: str, shape: Sequence[int | str]) -> Any:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
 
 
-def brightness_model(path: Path, *, size: int = 32, channels: int = 3, layout: str = "NCHW") -> Path:
+def brightness_model(
+    path: Path, *, size: int = 32, channels: int = 3, layout: str = "NCHW", factor: float = 1.0
+) -> Path:
     """A classifier whose defect probability is the mean of its input: a dark picture is clear, a bright one not.
 
-    Output ``probabilities`` (1, 2), clear first.
+    Output ``probabilities`` (1, 2), clear first. With a ``factor`` of NaN it answers NaN.
     """
     shape = (1, channels, size, size) if layout == "NCHW" else (1, size, size, channels)
     nodes = [
         helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
-        helper.make_node("Reshape", ["mean", "row"], ["defect"]),
+        helper.make_node("Mul", ["mean", "factor"], ["scaled"]),
+        helper.make_node("Reshape", ["scaled", "row"], ["defect"]),
         helper.make_node("Sub", ["one", "defect"], ["clear"]),
         helper.make_node("Concat", ["clear", "defect"], ["probabilities"], axis=1),
     ]
-    constants = {"row": np.array([1, 1], np.int64), "one": np.ones((1, 1), np.float32)}
+    constants = {
+        "row": np.array([1, 1], np.int64),
+        "one": np.ones((1, 1), np.float32),
+        "factor": np.array(factor, np.float32),
+    }
     return save(path, nodes, [tensor("image", shape)], [tensor("probabilities", (1, 2))], constants)
+
+
+def fails_when_white(path: Path, *, size: int = 32) -> Path:
+    """A classifier that the runtime cannot run on a white picture: it looks up a row that is not there.
+
+    Output ``logits`` (1, 2), both 0.1 to 0.3 otherwise.
+    """
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Mul", ["mean", "three"], ["place"]),
+        helper.make_node("Cast", ["place"], ["row"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["rows", "row"], ["logits"], axis=0),
+    ]
+    rows = np.array([[0.1, 0.1], [0.2, 0.2], [0.3, 0.3]], np.float32)
+    constants = {"three": np.array(3.001, np.float32), "rows": rows}
+    return save(path, nodes, [tensor("image", (1, 3, size, size))], [tensor("logits", (1, 2))], constants)
 
 
 def yolo_model(
