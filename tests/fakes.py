@@ -93,7 +93,8 @@ class ScriptedSource:
 class FakeServer:
     """An MQTT broker in memory, steered by attributes. Everything happens at once, on the caller's thread.
 
-    ``answer`` decides the PUBACK code per (topic, body); None means by whether somebody subscribes. With
+    ``answer`` decides the PUBACK code per (topic, body); None means by whether somebody subscribes.
+    ``permission`` is the SUBACK code. With
     ``patient`` set acknowledgements wait for ``answer_waiting``; ``most_waiting`` is how many ever waited.
     """
 
@@ -104,6 +105,7 @@ class FakeServer:
         self.reachable = True
         self.refusal: int | None = None
         self.answer: Callable[[str, bytes], int | None] = lambda _topic, _body: None
+        self.permission = 1
         self.patient = False
         self.frozen = False
         self.attempts = 0
@@ -217,7 +219,7 @@ class FakeBroker:
     def subscribe(self, topics: Sequence[str]) -> None:
         self.server.forget(self._hear)
         self.subscriptions = list(topics)
-        self.events.put(Subscribed(self._link, tuple(1 for _ in topics)))
+        self.events.put(Subscribed(self._link, tuple(self.server.permission for _ in topics)))
         for topic in topics:
             self.server.listen(topic, self._hear)
 

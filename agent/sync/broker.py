@@ -184,6 +184,7 @@ class _Link:
         if settings.tls:
             try:
                 context = ssl.create_default_context(cafile=settings.ca_file)
+                context.sslsocket_class = _TidySocket
                 if settings.cert_file is not None:
                     context.load_cert_chain(settings.cert_file, settings.key_file)
             except (OSError, ValueError) as fault:
@@ -295,6 +296,17 @@ class _Link:
                 qos=message.qos,
             )
         )
+
+
+class _TidySocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho leaves it to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the signature of ssl's own
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 class _Local(Exception):

@@ -49,7 +49,8 @@ class Verb:
     Attributes:
         check: Raises ``BadCommand`` if the arguments do not fit.
         act: Carries it out on the uplink's thread, quickly. Returns the result, raises ``FieldgateError`` if
-            it fails, or returns None when ``Commands.finish`` will bring the answer later.
+            it fails, ``BadCommand`` if it cannot be meant for this device, or returns None when
+            ``Commands.finish`` will bring the answer later.
     """
 
     check: Callable[[Mapping[str, Any]], None]
@@ -199,6 +200,9 @@ class Commands:
         outcome: Mapping[str, Any] | FieldgateError | None
         try:
             outcome = self._verbs[command.verb].act(command)
+        except BadCommand as bad:  # such as a camera that this device does not have
+            del self._pending[command.id]
+            return self._refused(command.id, command.verb, arrived, bad)
         except FieldgateError as fault:
             outcome = fault
         if outcome is None:

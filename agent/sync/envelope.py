@@ -34,6 +34,7 @@ CODES: Final[Mapping[str, str]] = {
     "not-yet": "`issued_at` lies more than 5 minutes ahead of the device's synced clock.",
     "unknown-verb": "This agent does not know the verb in the topic.",
     "bad-args": "The arguments do not fit the verb.",
+    "unknown-camera": "This device has no camera of that name.",
 }
 """Reason codes of a refused command."""
 

@@ -11,11 +11,11 @@ MOST_WAITING: Final = 256
 class Notes:
     """Notes that wait for room in the window, and those that wait for their acknowledgement.
 
-    At most 256 wait; of a flood the oldest are forgotten, since a command may be asked about again.
+    About 256 wait; of a flood the oldest replies are forgotten, since a command may be asked about again.
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[Note] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[Note] = deque()
         self._sent: dict[int, tuple[Note, int]] = {}
 
     @property
@@ -26,6 +26,9 @@ class Notes:
     def add(self, note: Note) -> None:
         """Say this after the others."""
         self._waiting.append(note)
+        if len(self._waiting) > MOST_WAITING:
+            oldest = next(index for index, one in enumerate(self._waiting) if one.again or one is note)
+            del self._waiting[oldest]
 
     def add_first(self, note: Note) -> None:
         """Say this before the others."""

@@ -186,6 +186,7 @@ class Bench:
         self.store = {} if store is None else store
         self.done: list[str] = []
         self.failing_disk = False
+        self.strange = False
         self.woken = 0
         self.minutes = 0
         verbs = {
@@ -210,6 +211,8 @@ class Bench:
         return result
 
     def fail(self, _: object) -> Mapping[str, Any]:
+        if self.strange:
+            raise BadCommand("no such camera", code="unknown-camera")
         raise CameraError("no such engine")
 
     def remembered(self, command_id: str) -> Mapping[str, Any] | None:
@@ -294,6 +297,16 @@ def test_a_failure_is_answered_with_its_reason() -> None:
     bench.take("trigger", body(id="c-2", args={"camera": "top"}))
     bench.commands.finish("c-2", CameraError("no picture"))
     assert states(bench.commands.finished()) == ["failed"]
+
+
+def test_what_cannot_be_meant_for_this_device_is_refused_not_failed() -> None:
+    """A verb that finds no such camera refuses: nothing was tried, nothing is journaled."""
+    bench = Bench()
+    bench.strange = True
+    answers = bench.take("mode", body(args={"engine": "pcb", "mode": "manual"}))
+    assert states(answers) == ["refused"]
+    assert answers.replies[0].body["reason"]["code"] == "unknown-camera"
+    assert (bench.store, bench.commands.snapshot()["pending"]) == ({}, 0)
 
 
 def test_an_answer_to_nothing_is_ignored() -> None:

@@ -449,6 +449,43 @@ def test_a_reply_that_a_cut_has_overtaken_is_sent_on_the_next_connection() -> No
     assert [reply["state"] for reply in desk.said(TOPICS.reply("c-1"))[before:]] == ["accepted", "done"]
 
 
+def test_a_subscription_that_the_broker_refuses_is_shown() -> None:
+    """Commands will not come, and ``status`` says why; everything else goes on."""
+    desk = Desk(rows=2)
+    desk.server.permission = 0x87
+    desk.work()
+    assert desk.shown["not_permitted"] == {TOPICS.commands: "not authorized (0x87)"}
+    assert desk.disk.told == [1, 2]
+
+
+def test_a_reply_larger_than_the_broker_takes_does_not_end_the_connection() -> None:
+    """It is shown instead, and the others are sent."""
+    desk = Desk(rows=2)
+    desk.server.maximum_packet_size = 500
+    desk.work()
+    desk.uplink.reply("c-1", {"result": "x" * 600})
+    desk.uplink.reply("c-2", {"result": "y"})
+    desk.work()
+    assert list(desk.shown["not_permitted"]) == [TOPICS.reply("c-1")]
+    assert desk.said(TOPICS.reply("c-2")) == [{"result": "y"}]
+
+
+def test_replies_wait_for_a_connection_and_a_flood_of_them_is_bounded() -> None:
+    """The newest 256 are kept: a command may be asked about again."""
+    desk = Desk()
+    desk.server.reachable = False
+    desk.work()
+    for number in range(300):
+        desk.uplink.reply(f"c-{number}", {"n": number})
+    desk.work()
+    desk.server.reachable = True
+    desk.work(after_s=2)
+    desk.work(after_s=2)
+    numbers = [one["n"] for one in desk.said(f"{TOPICS.root}/up/replies/")]
+    assert numbers == list(range(300 - 256, 300))
+    assert desk.said(TOPICS.online)[-1]["state"] == "online"
+
+
 def test_events_of_an_earlier_connection_are_ignored() -> None:
     """An acknowledgement that was still in the queue settles nothing of the new connection."""
     desk = Desk(rows=3)
