@@ -50,7 +50,7 @@ class Watcher:
     def _live(self) -> None:
         from rich.live import Live  # noqa: PLC0415 - pipes do without
 
-        with Live(self._screen(), refresh_per_second=4, transient=True) as live:
+        with Live(self._screen(), refresh_per_second=4) as live:
             while not self._app.stop.wait(_GLANCE_S):
                 self._look()
                 live.update(self._screen())
@@ -123,7 +123,7 @@ class Watcher:
             f"\nparts    {thousands(tally.parts)}: {tally.outcome_words()}"
             f"\ntruth    {tally.truth_words()}"
             f"\nlatency  {tally.latency_words()} from capture to verdict"
-            f"\nbroker   {self._broker_words()}\n"
+            f"\nsync     {self._broker_words()}\n"
         )
         return Group(head, table, foot)
 
