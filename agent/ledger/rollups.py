@@ -172,7 +172,7 @@ def rollup_body(
 
 def _count_score(histogram: list[int], score: float) -> None:
     if 0.0 <= score <= 1.0:
-        histogram[min(SCORE_BINS - 1, int(score * SCORE_BINS + 1e-9))] += 1
+        histogram[min(SCORE_BINS - 1, int(score * SCORE_BINS))] += 1
 
 
 def _add_counts(mine: list[int], other: Iterable[int]) -> None:

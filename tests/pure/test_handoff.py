@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
@@ -8,8 +9,17 @@ from hypothesis import strategies as st
 
 from agent.handoff import Bell, Blocking, Bounded, Heartbeat, Latest
 
+T = TypeVar("T")
+
 SOON_S = 20.0
 """Longest time that something which must happen may take on a busy machine."""
+
+
+def started(body: Callable[[], T]) -> "Future[T]":
+    """Run ``body`` on a thread of its own, one that a failed test can leave behind; its result, later."""
+    result: Future[T] = Future()
+    threading.Thread(target=lambda: result.set_result(body()), daemon=True).start()
+    return result
 
 
 @pytest.mark.parametrize(
@@ -33,10 +43,9 @@ def test_whatever_arrives_rings_the_bell(give: Callable[[Bell], object]) -> None
 def test_a_sleeper_is_woken_by_another_thread() -> None:
     """A thread that sleeps on the bell goes on when another one rings it."""
     bell = Bell()
-    with ThreadPoolExecutor(1) as pool:
-        woken = pool.submit(bell.wait, SOON_S)
-        bell.ring()
-        assert woken.result(SOON_S)
+    woken = started(lambda: bell.wait(SOON_S))
+    bell.ring()
+    assert woken.result(SOON_S)
 
 
 def test_a_refused_item_does_not_ring() -> None:
@@ -78,16 +87,15 @@ def test_latest_counts_across_threads() -> None:
 
     taken: list[int] = []
     replaced = 0
-    with ThreadPoolExecutor(1) as pool:
-        giver = pool.submit(give)
-        over = False
-        while not over:
-            over = done.is_set()  # asked before the take, so that the last take sees everything
-            item, missed = slot.take()
-            if item is not None:
-                taken.append(item)
-                replaced += missed
-        giver.result(SOON_S)
+    giver = started(give)
+    over = False
+    while not over:
+        over = done.is_set()  # asked before the take, so that the last take sees everything
+        item, missed = slot.take()
+        if item is not None:
+            taken.append(item)
+            replaced += missed
+    giver.result(SOON_S)
     assert len(taken) + replaced == count
     assert taken == sorted(taken)
     assert taken[-1] == count
@@ -117,17 +125,16 @@ def test_blocking_never_drops() -> None:
     def give() -> int:
         return sum(queue.put(number) for number in range(count))
 
-    with ThreadPoolExecutor(1) as pool:
-        accepted = pool.submit(give)
-        taken: list[int] = []
-        while len(taken) < count:
-            assert len(queue) <= 3
-            item = queue.take()
-            if item is not None:
-                taken.append(item)
-            else:
-                assert bell.wait(SOON_S)
-        assert accepted.result(SOON_S) == count
+    accepted = started(give)
+    taken: list[int] = []
+    while len(taken) < count:
+        assert len(queue) <= 3
+        item = queue.take()
+        if item is not None:
+            taken.append(item)
+        else:
+            assert bell.wait(SOON_S)
+    assert accepted.result(SOON_S) == count
     assert taken == list(range(count))
     assert queue.take() is None
 
@@ -144,12 +151,11 @@ def test_closing_lets_waiting_givers_go() -> None:
         about_to_wait.wait(SOON_S)
         return queue.put("refused")
 
-    with ThreadPoolExecutor(2) as pool:
-        givers = [pool.submit(give) for _ in range(2)]
-        about_to_wait.wait(SOON_S)
-        assert not bell.wait(0.1)  # there is no room: both wait
-        queue.close()
-        assert [giver.result(SOON_S) for giver in givers] == [False, False]
+    givers = [started(give) for _ in range(2)]
+    about_to_wait.wait(SOON_S)
+    assert not bell.wait(0.1)  # there is no room: both wait
+    queue.close()
+    assert [giver.result(SOON_S) for giver in givers] == [False, False]
     assert queue.put("too late") is False
     assert queue.take() == "accepted"
     assert queue.take() is None
