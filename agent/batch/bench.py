@@ -25,7 +25,9 @@ from agent.inspector import Inspector
 from agent.ledger.sealing import canonical
 
 PAIRS = 5
-"""Turns of each side; they alternate, so that what else the machine does hits both."""
+"""At least so many turns of each side; they alternate, so that what else the machine does hits both."""
+
+_TURN_S = 0.5
 
 _AT_MOST = 500
 _WITHOUT_END_S = 3_600.0
@@ -148,7 +150,7 @@ class AgentTurns:
         return Side(self._done, self._done / self.seconds, spreads, peak_mb())
 
 
-def compare(agent: AgentTurns, bare: BareProcess, *, seconds: float, pairs: int = PAIRS) -> Report:
+def compare(agent: AgentTurns, bare: BareProcess, *, seconds: float, pairs: int) -> Report:
     """Let both sides work by turns, each pair over the same images.
 
     Args:
@@ -184,7 +186,7 @@ def bare_side(answers: Iterable[Mapping[str, Any]]) -> Side:
     )
 
 
-def bench_files(engine: Path, source: Path, *, seconds: float, threads: int, pairs: int = PAIRS) -> Report:
+def bench_files(engine: Path, source: Path, *, seconds: float, threads: int) -> Report:
     """Load an engine twice, here and in the bare loop's process, and compare.
 
     Args:
@@ -192,7 +194,6 @@ def bench_files(engine: Path, source: Path, *, seconds: float, threads: int, pai
         source: An image, or a folder of images.
         seconds: How long both together measure, about.
         threads: Of one model; 0: the cores less one.
-        pairs: How many turns each.
 
     Raises:
         UsageError: ``source`` holds nothing to inspect.
@@ -204,4 +205,4 @@ def bench_files(engine: Path, source: Path, *, seconds: float, threads: int, pai
     images = usable_images(source)
     agent = AgentTurns(Inspector(loaded), images, now=Clock().now)
     with BareProcess(bare_plan(loaded.pack, inference, images)) as bare:
-        return compare(agent, bare, seconds=seconds, pairs=pairs)
+        return compare(agent, bare, seconds=seconds, pairs=max(PAIRS, round(seconds / _TURN_S / 2)))

@@ -128,7 +128,8 @@ def bench(
         return
     heading(f"{engine.name}: the agent's inspection beside the bare loop")
     table(["", "images/s", "images", "peak MB"], [_throughput("agent", report.agent), _throughput("bare", report.bare)])
-    say(f"  ratio {report.ratio:.3f} (median of {', '.join(f'{one:.3f}' for one in report.ratios)})")
+    low, high = min(report.ratios), max(report.ratios)
+    say(f"  ratio {report.ratio:.3f}: the median of {len(report.ratios)} pairs from {low:.3f} to {high:.3f}")
     heading("Milliseconds by stage")
     table(["stage", "side", "average", "p50", "p95", "p99"], _stages(report))
     heading("Targets (p99 from pixels to verdict)")

@@ -176,7 +176,7 @@ def test_a_bench_leaves_out_what_cannot_be_decoded(tmp_path, folder):
 
 def test_a_single_image_can_be_benched(tmp_path, folder):
     """The input of a bench may be one image."""
-    report = bench_files(noise_pack(tmp_path / "pack"), folder / "1.png", seconds=0.1, threads=1, pairs=1)
+    report = bench_files(noise_pack(tmp_path / "pack"), folder / "1.png", seconds=0.1, threads=1)
     assert report.agent.images == report.bare.images > 0
 
 
