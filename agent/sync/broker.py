@@ -24,6 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.config.sections import MqttSection
 from agent.errors import SyncError
+from agent.sync.credentials import Unusable, password, tls_context
 from agent.sync.wire import (
     Acknowledged,
     Arrived,
@@ -161,7 +162,7 @@ class _Link:
             self._secure()
             self._open()
             self._serve()
-        except _Local as fault:
+        except Unusable as fault:
             self._ended(fault.cause, str(fault))
         except ssl.SSLError as fault:
             self._ended("tls", f"the encrypted connection failed: {fault}. Check mqtt.ca_file and the clock")
@@ -173,25 +174,12 @@ class _Link:
             self._close()
 
     def _secure(self) -> None:
-        """Read the password and the certificates, fresh at each attempt.
-
-        Raises:
-            _Local: One of the files cannot be used.
-        """
+        """Read the password and the certificates, fresh at each attempt."""
         settings = self._settings
         if settings.username:
-            self.client.username_pw_set(settings.username, _password(settings))
+            self.client.username_pw_set(settings.username, password(settings))
         if settings.tls:
-            try:
-                context = ssl.create_default_context(cafile=settings.ca_file)
-                context.sslsocket_class = _TidySocket
-                if settings.cert_file is not None:
-                    context.load_cert_chain(settings.cert_file, settings.key_file)
-            except (OSError, ValueError) as fault:
-                files = [settings.ca_file, settings.cert_file, settings.key_file]
-                names = ", ".join(str(name) for name in files if name is not None)
-                raise _Local("tls", f"the certificates ({names}) cannot be used: {fault}") from fault
-            self.client.tls_set_context(context)
+            self.client.tls_set_context(tls_context(settings))
 
     def _open(self) -> None:
         settings = self._settings
@@ -296,31 +284,3 @@ class _Link:
                 qos=message.qos,
             )
         )
-
-
-class _TidySocket(ssl.SSLSocket):
-    """Closes itself when the handshake fails; paho leaves it to the garbage collector."""
-
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the signature of ssl's own
-        try:
-            super().do_handshake(block)
-        except OSError:
-            self.close()
-            raise
-
-
-class _Local(Exception):
-    """Something on this device prevents the attempt."""
-
-    def __init__(self, cause: str, text: str) -> None:
-        super().__init__(text)
-        self.cause = cause
-
-
-def _password(settings: MqttSection) -> str | None:
-    if settings.password_file is None:
-        return None
-    try:
-        return settings.password_file.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
-    except (OSError, UnicodeError) as fault:
-        raise _Local("password-file", f"mqtt.password_file cannot be read: {fault}") from fault
