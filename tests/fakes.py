@@ -8,8 +8,9 @@ from datetime import datetime, timedelta, timezone
 
 import numpy as np
 
+from agent.camera.capture import Taken
 from agent.camera.source import Shot
-from agent.inspection.frame import Image, Moment
+from agent.inspection.frame import Frame, Image, Moment
 from agent.sync.wire import (
     Acknowledged,
     Arrived,
@@ -278,3 +279,27 @@ class HandClock:
     def turn(self, seconds: float) -> None:
         """Let so much time pass."""
         self._ns += int(seconds * 1e9)
+
+
+class ScriptedFeed:
+    """What the line takes frames from, filled by the test: triggered frames before the others, both in order."""
+
+    def __init__(self) -> None:
+        self.frames: deque[Taken] = deque()
+        self.triggered: deque[Taken] = deque()
+        self.pending_ns: int | None = None
+        """Arrival of a trigger whose image is still to come."""
+
+    def give(self, *frames: Frame, replaced: int = 0) -> None:
+        """Let frames wait."""
+        for frame in frames:
+            (self.triggered if frame.trigger.triggered else self.frames).append(Taken(frame, replaced))
+
+    def take(self) -> Taken | None:
+        for waiting in (self.triggered, self.frames):
+            if waiting:
+                return waiting.popleft()
+        return None
+
+    def waiting_since_ns(self) -> int | None:
+        return self.triggered[0].frame.trigger.arrived_ns if self.triggered else self.pending_ns
