@@ -50,6 +50,7 @@ def test_a_failed_announcement_waits():
     gaps.lose("top", 1)
     taken = gaps.take()
     gaps.lose("top", 5)
+    gaps.accept("top")
     gaps.put_back(taken)
     assert gaps.take() == [FrameGap("top", "b", 1, 1, 1), FrameGap("top", "b", 5, 5, 1)]
 
