@@ -42,7 +42,6 @@ LARGEST_PACKET: Final = 256 * 1024
 
 _UNACKNOWLEDGED_COMMANDS: Final = 100
 _RECEIVE_MAXIMUM: Final = 65_535  # what the standard means when a broker does not say
-_ANSWER_S: Final = 10.0
 _TURN_S: Final = 1.0
 _LINE_BROKE: Final = 0x80
 
@@ -51,13 +50,22 @@ class PahoBroker:
     """The broker over TCP or TLS, MQTT 5 or 3.1.1.
 
     Files (password, certificates) are read at each attempt: replacing one needs no restart.
+
+    Args:
+        settings: Where the broker is and who we are.
+        client_id: Of this device, unique at the broker.
+        connect_timeout_s: Longest time until the line stands, encrypted if it is to be.
+        answer_timeout_s: Longest time until the broker accepts or refuses.
     """
 
-    def __init__(self, settings: MqttSection, *, client_id: str, connect_timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, settings: MqttSection, *, client_id: str, connect_timeout_s: float = 5.0, answer_timeout_s: float = 10.0
+    ) -> None:
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._settings = settings
         self._client_id = client_id
         self._connect_timeout_s = connect_timeout_s
+        self._answer_timeout_s = answer_timeout_s
         self._number = 0
         self._link: _Link | None = None
 
@@ -66,7 +74,7 @@ class PahoBroker:
         self.disconnect(graceful=False)
         self._number += 1
         self._link = _Link(self._number, self._settings, self._client_id, will, self.events.put)
-        self._link.start(self._connect_timeout_s)
+        self._link.start(connect_s=self._connect_timeout_s, answer_s=self._answer_timeout_s)
         return self._number
 
     def publish(
@@ -114,14 +122,16 @@ class _Link:
         self._settings = settings
         self._put = put
         self._abandoned = threading.Event()
+        self._answer_s = 0.0
         self._stage = "waiting"  # then "connected", then "over"
         self._five = settings.version == "5"
         self.client = self._made_client(client_id)
         self.client.will_set(will.topic, will.body, 1, will.retain)
         self._thread = threading.Thread(target=self._run, name=f"broker-{number}", daemon=True)
 
-    def start(self, connect_timeout_s: float) -> None:
-        self.client.connect_timeout = connect_timeout_s
+    def start(self, *, connect_s: float, answer_s: float) -> None:
+        self._answer_s = answer_s
+        self.client.connect_timeout = connect_s
         self._thread.start()
 
     def end(self, *, graceful: bool, wait_s: float) -> None:
@@ -199,7 +209,7 @@ class _Link:
         )
 
     def _serve(self) -> None:
-        deadline = time.monotonic() + _ANSWER_S
+        deadline = time.monotonic() + self._answer_s
         while not self._abandoned.is_set():
             if self.client.loop(_TURN_S) != mqtt.MQTT_ERR_SUCCESS:
                 return
