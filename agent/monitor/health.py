@@ -105,8 +105,7 @@ def line_figures(
         "window_s": round(window_s, 3),
         "images_per_s": round(frames / window_s, 3) if window_s > 0 else None,
         "latency_ms": {
-            stage: _stage(before.latency.get(stage), latency, bounds)
-            for stage, latency in now.latency.items()
+            stage: _stage(before.latency.get(stage), latency, bounds) for stage, latency in now.latency.items()
         },
         "frames": now.frames,
         "errors": now.errors,

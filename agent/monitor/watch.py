@@ -63,7 +63,5 @@ class Watch:
         line = line_figures(self._before, now, bounds=self._bounds, backlog=self._backlog())
         self._before = now
         self._publish(
-            health_body(
-                envelope=self._envelope(), host=self._sensors.read(), line=line, ledger=self._ledger()
-            )
+            health_body(envelope=self._envelope(), host=self._sensors.read(), line=line, ledger=self._ledger())
         )

@@ -97,9 +97,7 @@ def test_a_gpu_that_appears_late_is_found(tmp_path: Path) -> None:
         pytest.param("sys/devices/gpu.0/load", "busy\n", None, id="not a number"),
     ],
 )
-def test_gpu_load_without_a_clock_node(
-    tmp_path: Path, path: str, content: str, percent: float | None
-) -> None:
+def test_gpu_load_without_a_clock_node(tmp_path: Path, path: str, content: str, percent: float | None) -> None:
     """Without a node in devfreq the load is read at its known places, and nonsense is absent."""
     write(tmp_path / path, content)
     assert board.gpu(tmp_path)["load_percent"] == percent
