@@ -13,11 +13,11 @@ from pydantic import BaseModel
 from agent.cli.options import DEFAULT_PATH
 from agent.config import DEFAULT_PATH as READ_BY_DEFAULT
 from agent.config import Config, parse
-from agent.config.sections import FolderCamera, RtspCamera, SimulatedCamera, V4l2Camera, VideoCamera
+from agent.config.sections import AnyCamera, FolderCamera, RtspCamera, SimulatedCamera, V4l2Camera, VideoCamera
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = (ROOT / "config.example.toml").read_text(encoding="utf-8")
-CAMERAS = {
+CAMERAS: Mapping[str, type[AnyCamera]] = {
     "folder": FolderCamera,
     "video": VideoCamera,
     "v4l2": V4l2Camera,
@@ -85,10 +85,8 @@ def test_the_example_holds_every_key_of_a_camera_with_its_default(kind: str):
     (text,) = [one for one in parts("[[cameras]]") if f'#kind = "{kind}"' in one]
     (camera,) = [one for one in parse(uncommented(), where="example").cameras if one.kind == kind]
     assert sorted(written(text)) == sorted(dict(keys(camera)))
-    required = {
-        name: getattr(camera, name) for name, field in CAMERAS[kind].model_fields.items() if field.is_required()
-    }
-    bare = dict(keys(CAMERAS[kind](**required)))
+    fields = CAMERAS[kind].model_fields.items()
+    bare = dict(keys(CAMERAS[kind](**{name: getattr(camera, name) for name, one in fields if one.is_required()})))
     shown: Mapping[str, Any] = dict(keys(camera))
     assert {name: shown[name] for name, value in bare.items() if value is not None} == {
         name: value for name, value in bare.items() if value is not None
