@@ -18,7 +18,8 @@ A plan is a JSON object::
 
 where ``input`` holds the keys of a manifest's input table. A turn is ``{"seconds": S}`` and, if wanted,
 ``"frames": N`` (ends earlier), ``"rate": R`` (images/s; without it as fast as it goes) and ``"start": I`` (place
-in ``images``; without it where the last turn ended). The answer is one line: ``{"images", "seconds",
+in ``images``; without it where the last turn ended). The first answer is
+``{"load_s"}``, the seconds that loading took; each turn's is one line: ``{"images", "seconds",
 "latency_ms": [...], "read_ms": [...], "screen_ms": [...], "verify_ms": [...], "boxes", "peak_mb"}``, where
 ``latency_ms`` runs from pixels to boxes, without reading the file.
 """
@@ -238,8 +239,10 @@ def peak_mb() -> float:
 
 def main(answer: Callable[[str], object]) -> None:
     """The program: the plan's file is the argument, turns come on standard input."""
-    loop = BareLoop(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    answer("ready")
+    plan = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    begun = time.perf_counter()
+    loop = BareLoop(plan)
+    answer(json.dumps({"load_s": time.perf_counter() - begun}))
     for line in sys.stdin:
         answer(json.dumps(loop.turn(**json.loads(line))))
 

@@ -23,10 +23,14 @@ class BareProcess:
 
     Args:
         plan: As ``bare_loop`` says.
+
+    Attributes:
+        load_s: Seconds that the models took to load and to run once.
     """
 
     def __init__(self, plan: Mapping[str, Any]) -> None:
         self._plan = plan
+        self.load_s = 0.0
 
     def __enter__(self) -> "BareProcess":
         self._folder = tempfile.TemporaryDirectory(prefix="fieldgate-bare-")
@@ -41,7 +45,7 @@ class BareProcess:
             text=True,
         )
         try:
-            self._answer()
+            self.load_s = float(json.loads(self._answer())["load_s"])
         except BaseException:
             self.__exit__(None, None, None)
             raise
