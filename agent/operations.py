@@ -54,8 +54,12 @@ class Operations:
         """Set an engine's mode; what was and what is.
 
         Raises:
-            StoreError: No such engine or mode, or the disk refused; nothing changed.
+            BadCommand: There is no such engine.
+            StoreError: No such mode, or the disk refused; nothing changed.
         """
+        if engine not in self._modes.all():
+            known = ", ".join(self._modes.all()) or "none"
+            raise BadCommand(f"there is no engine '{engine}' here (there: {known})", code="unknown-engine")
         with self._lock:  # two changes at once must not both call the same mode the old one
             old = self._modes.set(engine, mode)
         if old != mode:

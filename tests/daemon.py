@@ -1,6 +1,7 @@
 """The daemon as its user starts it: the installed command in a process of its own."""
 
 import contextlib
+import json
 import os
 import signal
 import sqlite3
@@ -95,6 +96,12 @@ class Daemon:
         """How many rows one of its tables has."""
         rows = self.ask(f"SELECT count(*) FROM {table}")  # noqa: S608 - named by the test
         return int(rows[0][0]) if rows else 0
+
+    def status(self) -> dict[str, Any]:
+        """What ``fieldgate status --json`` says."""
+        command = [FIELDGATE, "status", "--config", str(self.config), "--json"]
+        answer = subprocess.run(command, capture_output=True, check=True, timeout=20)
+        return dict(json.loads(answer.stdout))
 
     def told(self) -> str:
         """Everything it has logged."""

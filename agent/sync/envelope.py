@@ -35,6 +35,7 @@ CODES: Final[Mapping[str, str]] = {
     "unknown-verb": "This agent does not know the verb in the topic.",
     "bad-args": "The arguments do not fit the verb.",
     "unknown-camera": "This device has no camera of that name.",
+    "unknown-engine": "This device has no engine of that name.",
 }
 """Reason codes of a refused command."""
 

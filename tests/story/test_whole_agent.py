@@ -17,6 +17,7 @@ from waiting import until
 pytestmark = [needs_mosquitto, pytest.mark.broker, pytest.mark.timeout(300)]
 
 LONG_S = 200.0
+UNLIMITED = ("max_queued_messages 0",)  # else it drops what a slow subscriber has not taken, after its PUBACK
 
 
 @pytest.fixture(params=["real boards", "demo pack"])
@@ -63,7 +64,7 @@ def progress(agent: Daemon, least: int) -> Callable[[], bool]:
 
 def test_every_board_arrives_once(boards: Boards, tmp_path: Path) -> None:
     """A folder of boards ends up, each source exactly once, in SQLite and at a subscriber who can prove it."""
-    with running(tmp_path / "broker") as broker, Central(broker.port, "fieldgate/#") as central:
+    with running(tmp_path / "broker", lines=UNLIMITED) as broker, Central(broker.port, "fieldgate/#") as central:
         with daemon(tmp_path / "agent", config(boards, tmp_path / "store", broker.port)) as agent:
             agent.start()
             assert agent.wait(LONG_S) == 0, agent.told()
@@ -79,7 +80,7 @@ def test_every_board_arrives_once(boards: Boards, tmp_path: Path) -> None:
 
 def test_a_broker_that_is_away_in_the_middle_changes_nothing(boards: Boards, tmp_path: Path) -> None:
     """The broker is stopped in the middle and started later: everything arrives all the same."""
-    broker = Mosquitto(tmp_path / "broker")
+    broker = Mosquitto(tmp_path / "broker", lines=UNLIMITED)
     broker.start()
     try:
         with (
@@ -102,7 +103,7 @@ def test_five_kills_lose_nothing(boards: Boards, tmp_path: Path) -> None:
     """The daemon is killed five times on the way: each board exactly once, the chain whole."""
     draw = random.Random(2026)
     total = len(boards.sources)
-    with running(tmp_path / "broker") as broker, Central(broker.port, "fieldgate/#") as central:
+    with running(tmp_path / "broker", lines=UNLIMITED) as broker, Central(broker.port, "fieldgate/#") as central:
         with daemon(tmp_path / "agent", config(boards, tmp_path / "store", broker.port)) as agent:
             for kill in range(5):
                 agent.start()
