@@ -1,14 +1,18 @@
 """A journal on a real database, steered by hand, and what its ledger says when it is read like a consumer would."""
 
+import contextlib
 import hashlib
 import json
+import os
 import sqlite3
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
+import pytest
 from sqlite_utils import Database
 
 from agent.clock import new_uuid7
@@ -84,6 +88,18 @@ def a_journal(
     return Journal(
         db, origin=origin, now=clock, new_id=new_uuid7, commit_ms=0, size=size, on_commit=on_commit, retry_s=0.05
     )
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, *, kilobytes: int) -> Iterator[Path]:
+    """A disk of its own at ``folder``, so small that a test can fill it; skips where nobody may mount one."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("only root can mount a small disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 class FailsOnce:

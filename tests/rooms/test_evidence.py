@@ -1,6 +1,4 @@
 import hashlib
-import os
-import subprocess
 from pathlib import Path
 
 import cv2
@@ -11,7 +9,7 @@ from agent.inspection.screening import Screening
 from agent.store.evidence import EvidenceWriter, evidence_path
 from agent.store.transaction import Entry, VerdictEntry
 from samples import a_detection
-from store_rig import Store, an_entry, ledger
+from store_rig import Store, an_entry, ledger, small_disk
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 
@@ -123,26 +121,23 @@ def test_a_folder_that_cannot_be_used_holds_no_record_back(tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def full_disk(tmp_path):
     """A disk of 100 kB of its own."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", tmp_path]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("only root can mount a small disk")
-    yield tmp_path
-    subprocess.run(["umount", tmp_path], check=True)
+    with small_disk(tmp_path, kilobytes=100) as folder:
+        yield folder
 
 
-def test_a_full_disk_holds_no_record_back(small_disk):
+def test_a_full_disk_holds_no_record_back(full_disk):
     """No space left: the record goes without its picture, half a picture is not left behind, and it heals."""
-    writer, handed = a_writer(small_disk)
-    ballast = small_disk / "ballast"
+    writer, handed = a_writer(full_disk)
+    ballast = full_disk / "ballast"
     ballast.write_bytes(b"x" * 90_000)
     large = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
     writer.offer(a_fail(1), large)
     writer.step(0)
     assert handed.reasons == ["failed"]
     assert "No space left" in writer.snapshot()["reason"]
-    assert [path for path in small_disk.rglob("*") if path.is_file()] == [ballast]
+    assert [path for path in full_disk.rglob("*") if path.is_file()] == [ballast]
     ballast.unlink()
     writer.offer(a_fail(2), IMAGE)
     writer.step(0)

@@ -1,3 +1,4 @@
+import contextlib
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -12,7 +13,7 @@ from agent.inspection.screening import Screening
 from agent.store.schema import open_writer
 from agent.store.transaction import CloseRollups, MessageEntry, ReplyEntry, SettleEntry
 from samples import MOMENT, a_detection
-from store_rig import ManualClock, Store, a_journal, an_entry, ledger, of_kind, rollup_sum, rows
+from store_rig import ManualClock, Store, a_journal, an_entry, ledger, of_kind, rollup_sum, rows, small_disk
 from waiting import until
 
 BULK = 60_000
@@ -160,6 +161,32 @@ def test_frames_refused_while_the_disk_is_full_become_exact_gaps(running):
         {"camera": "top", "boot": boot, "from": 10, "to": 40, "count": 31},
     ]
     assert {one["reason"]["code"] for one in of_kind("gaps", messages)} == {"journal-full"}
+
+
+def test_a_disk_without_space_loses_nothing(tmp_path):
+    """On a real disk that is full, of whatever else, verdicts wait, refused frames become a gap, and it heals."""
+    with small_disk(tmp_path, kilobytes=600) as folder:
+        store = Store(folder, size=8)
+        thread = threading.Thread(target=store.journal.run)
+        thread.start()
+        store.journal.put(an_entry(1))
+        assert store.journal.flush(10)
+        with contextlib.suppress(OSError), (folder / "ballast").open("wb", buffering=0) as ballast:
+            while True:
+                ballast.write(b"x" * 4096)
+        store.journal.put(an_entry(2, bulk=BULK))
+        assert until(lambda: store.journal.snapshot()["state"] == "failing")
+        refused = [number for number in range(3, 30) if not store.journal.submit(an_entry(number))]
+        assert refused == list(range(11, 30))
+        (folder / "ballast").unlink()
+        assert store.journal.flush(10)
+        store.journal.stop()
+        thread.join(10)
+        messages = ledger(folder)
+        assert [one["frame"] for one in of_kind("inspections", messages)] == list(range(1, 11))
+        assert [one["frames"]["count"] for one in of_kind("gaps", messages)] == [19]
+        assert rollup_sum(folder)["frames"] == 10
+        store.crash()
 
 
 def test_a_head_is_read_again_after_a_failed_commit(running):
