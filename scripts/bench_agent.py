@@ -52,7 +52,7 @@ class AgentRun:
         self.started_ns = time.monotonic_ns()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [FIELDGATE, "run", "--config", str(config)], stdout=log, stderr=log, env=environment()
+                [FIELDGATE, "run", "--config", str(config)], stdout=log, stderr=log, env=_environment(config.parent)
             )
 
     def until(self, condition: Callable[[], bool], *, within_s: float) -> None:
@@ -116,6 +116,12 @@ class AgentRun:
                 return db.execute(sql, values).fetchall()
             except sqlite3.OperationalError:  # the tables are just being made
                 return []
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """As on a device, where Python finds its modules compiled from the second start on, whoever owns them."""
+    known = {name: value for name, value in environment().items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**known, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
 
 
 def _frame(body: dict[str, Any]) -> Frame:

@@ -3,9 +3,10 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,7 +24,16 @@ InputOption = Annotated[Path, typer.Option("--input", help="An image, or a folde
 ThreadsOption = Annotated[
     int, typer.Option("--threads", min=0, max=64, help="Threads of one model; 0: the cores less one.")
 ]
-UseCase = Literal["line", "batch", "drone", "mobile", "overnight"]
+
+
+class UseCase(str, Enum):
+    """What an engine is used for; the targets are in ``agent.batch.targets``."""
+
+    LINE = "line"
+    BATCH = "batch"
+    DRONE = "drone"
+    MOBILE = "mobile"
+    OVERNIGHT = "overnight"
 
 
 def inspect(
@@ -122,7 +132,7 @@ def bench(
     from agent.batch.bench import bench_files  # noqa: PLC0415 - OpenCV and the runtime, which --help does not need
 
     report = bench_files(engine, source, seconds=seconds, threads=threads)
-    answer = report.to_json(hardware="CPU", use_case=use_case)
+    answer = report.to_json(hardware="CPU", use_case=use_case and use_case.value)
     if as_json:
         say_json(answer)
         return

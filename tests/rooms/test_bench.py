@@ -15,7 +15,8 @@ from agent.batch.bench import AgentTurns, bench_files, compare, usable_images
 from agent.batch.images import frame_of, shots
 from agent.batch.lines import record_of
 from agent.batch.summary import Spread
-from agent.batch.targets import BANDS, placed, targets
+from agent.batch.targets import BANDS, USE_CASES, placed, targets
+from agent.cli.batch import UseCase
 from agent.clock import Clock
 from agent.config.sections import InferenceSection
 from agent.engine.loading import Engine, load_engine
@@ -231,6 +232,11 @@ def test_bench_prints_json_for_scripts(tmp_path, folder):
     assert len(answer["ratios"]) == 5
     assert [one["use_case"] for one in answer["targets"]] == ["line"]
     assert answer["band"]["hardware"] == "CPU"
+
+
+def test_every_use_case_can_be_named():
+    """The command line knows exactly the use cases that have a target."""
+    assert [one.value for one in UseCase] == list(USE_CASES)
 
 
 def test_bench_prints_tables_for_people(tmp_path, folder):
