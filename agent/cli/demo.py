@@ -37,8 +37,8 @@ def demo(
     """
     from agent import logs  # noqa: PLC0415 - --help does without
 
-    stop = stop_on_signals()
     settings = demo_settings(engine or shipped_pack(), folder, broker)
+    stop = stop_on_signals()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         log = (folder / "demo.log").open("a", encoding="utf-8")
