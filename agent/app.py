@@ -32,7 +32,7 @@ from agent.config.sections import Camera, FileCamera
 from agent.control.server import ControlServer
 from agent.crew import Crew
 from agent.engine.loading import Engine, load_engine
-from agent.errors import ConfigError
+from agent.errors import ConfigError, StoreError
 from agent.handoff import Bell
 from agent.inspector import Inspector
 from agent.ledger.messages import alert_body
@@ -155,13 +155,16 @@ class App:
             )
             self.journal.put(MessageEntry("alerts", body))
             _log.warning("mode.untrusted", engine=engine, reason=trouble)
-        modes.settle()
+        try:
+            modes.settle()
+        except StoreError as error:
+            _log.error("mode files cannot be written", reason=str(error))  # modes hold; inspection goes on
         return modes
 
     def _capture(self, camera: Camera) -> Capture:
         return Capture(
             camera=camera,
-            source=open_source(camera, done=self._done(camera)),
+            source=open_source(camera, done=self._done(camera), note=self._note(camera, "decoding")),
             now=self._clock.now,
             draw=random.random,
             bell=self._bell,
@@ -176,15 +179,18 @@ class App:
         upto, beyond = self.reader.ask(lambda db: stream_done(db, camera.name, root))
         return Done(files, upto, frozenset(beyond))
 
+    def _note(self, camera: Camera, what: str) -> InHand | None:
+        """The note of the file that one thread has in hand; live cameras have no files."""
+        return None if camera.live else InHand(self.config.store.dir / "in-hand" / f"{camera.name}.{what}.json")
+
     def _made_line(self) -> Line:
         inspectors = {name: Inspector(engine) for name, engine in self._engines.items()}
-        notes = self.config.store.dir / "in-hand"
         stations = [
             Station(
                 camera,
                 self.captures[camera.name],
                 inspectors[camera.engine],
-                None if camera.live else InHand(notes / f"{camera.name}.json"),
+                self._note(camera, "inspecting"),
             )
             for camera in self.config.cameras
         ]
@@ -195,6 +201,7 @@ class App:
             evidence_policy=self.config.store.evidence,
             mode_of=self.modes.of,
             recorded=self.operations.recorded,
+            unrecorded=self.operations.unrecorded,
             boot=self._origin.boot,
             agent=__version__,
             new_id=new_uuid7,

@@ -76,6 +76,7 @@ class Line:
         evidence_policy: ``none``, ``notable`` or ``all``.
         mode_of: The mode of an engine name.
         recorded: Called on the journal thread when the verdict of a triggered frame is committed.
+        unrecorded: Called when the verdict of a triggered frame found no room and became a gap.
         boot: This process.
         agent: Version of the agent.
         new_id: Makes a UUIDv7.
@@ -92,6 +93,7 @@ class Line:
         evidence_policy: str,
         mode_of: Callable[[str], str],
         recorded: Callable[[VerdictEntry], None],
+        unrecorded: Callable[[Frame], None],
         boot: str,
         agent: str,
         new_id: Callable[[], str],
@@ -104,6 +106,7 @@ class Line:
         self._evidence_policy = evidence_policy
         self._mode_of = mode_of
         self._recorded = recorded
+        self._unrecorded = unrecorded
         self._boot = boot
         self._agent = agent
         self._new_id = new_id
@@ -203,6 +206,8 @@ class Line:
         if frame.image is not None:
             self._pictures[camera.name] = frame.image
         if camera.live and not self._journal.accepts(frame):
+            if frame.trigger.token is not None:
+                self._unrecorded(frame)
             return
         if frame.image is not None and self._wants_picture(verdict, kept=kept, audited=audited):
             self._evidence.offer(entry, frame.image)

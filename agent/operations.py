@@ -8,7 +8,7 @@ from agent.camera.capture import Capture
 from agent.clock import Clock, kernel_boot_id, new_uuid7
 from agent.config import Config
 from agent.errors import BadCommand, CameraError, FieldgateError, StoreError
-from agent.inspection.frame import Moment, Subject, Trigger
+from agent.inspection.frame import Frame, Moment, Subject, Trigger
 from agent.ledger.messages import audit_body
 from agent.ledger.sealing import Origin
 from agent.store.journal import Journal
@@ -16,7 +16,8 @@ from agent.store.modes import Modes
 from agent.store.schema import hold_write_lock, open_writer
 from agent.store.transaction import MessageEntry, VerdictEntry
 
-Answer = Callable[[Mapping[str, Any]], None]
+Answer = Callable[["Mapping[str, Any] | FieldgateError"], None]
+"""Hears of a trigger's committed verdict, or why there will be none."""
 
 
 class Operations:
@@ -109,26 +110,13 @@ class Operations:
             }
         )
 
-
-def trigger_and_wait(
-    operations: Operations, camera: str, metadata: Mapping[str, Any], subject: Mapping[str, Any], wait_s: float
-) -> dict[str, Any]:
-    """A manual trigger whose verdict is waited for.
-
-    Raises:
-        FieldgateError: The camera refuses, or no verdict came in time.
-    """
-    answers: list[Mapping[str, Any]] = []
-    heard = threading.Event()
-
-    def answer(result: Mapping[str, Any]) -> None:
-        answers.append(result)
-        heard.set()
-
-    operations.trigger(camera, metadata, subject, "manual", answer)
-    if not heard.wait(wait_s):
-        raise FieldgateError(f"camera {camera}: no verdict within {wait_s:.0f} s; see fieldgate status")
-    return dict(answers[0])
+    def unrecorded(self, frame: Frame) -> None:
+        """The verdict of a triggered frame could not be written: tell whoever asked for it."""
+        with self._lock:
+            answer = self._waiting.pop(frame.trigger.token or "", None)
+        if answer is not None:
+            text = f"frame {frame.number} of camera {frame.camera} was inspected, but the disk did not take its verdict"
+            answer(StoreError(text))
 
 
 def change_mode_alone(config: Config, engine: str, mode: str, *, by: str, reason: str) -> dict[str, Any]:

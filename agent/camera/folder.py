@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.camera.decode import MAX_FILE_BYTES, SUFFIXES, decode_image, quiet_opencv
-from agent.camera.source import Shot
+from agent.camera.source import Note, Shot
 from agent.errors import CameraError, CorruptImage
 from agent.inspection.frame import Fault, Image, Mark
 
@@ -39,15 +39,19 @@ class FolderSource:
         watch: Whether to stay and wait for new files instead of ending after the last one.
         settle_ms: With ``watch``: a file is taken when it has looked the same for this long.
         done: The fingerprint of each file that is inspected already, by its relative path.
+        note: Where the file that is being decoded is noted: one that ends the process twice is not decoded again.
     """
 
     live = False
 
-    def __init__(self, *, path: Path, watch: bool, settle_ms: int, done: Mapping[str, str]) -> None:
+    def __init__(
+        self, *, path: Path, watch: bool, settle_ms: int, done: Mapping[str, str], note: Note | None = None
+    ) -> None:
         self._folder = path.absolute()
         self._watch = watch
         self._settle_s = settle_ms / 1e3
         self._taken = dict(done)
+        self._note = note
         self._ready: deque[_Found] = deque()
         self._settling: dict[str, tuple[str, float]] = {}
         self._closed = threading.Event()
@@ -153,6 +157,8 @@ class FolderSource:
 
     def _shot(self, found: _Found) -> Shot | None:
         """The file's picture or fault; None when a watched file has changed again and must settle anew."""
+        if self._note is not None and not self._note.take(found.item):
+            return self._made(found.item, found.fingerprint, None, Fault("crashed-twice", _again(found.item)))
         image: Image | None = None
         why = ""
         fingerprint = found.fingerprint
@@ -167,14 +173,24 @@ class FolderSource:
             why = str(error)
         except OSError as error:
             why = f"the file cannot be read: {error.strerror}"
-        self._taken[found.item] = fingerprint
-        mark = Mark(root=f"folder:{self._folder}", item=found.item, fingerprint=fingerprint)
+        finally:
+            if self._note is not None:
+                self._note.put_down()
         fault = Fault("corrupt-file", f"{found.item}: {why}") if why else None
-        return Shot(image=image, source=found.item, mark=mark, fault=fault)
+        return self._made(found.item, fingerprint, image, fault)
+
+    def _made(self, item: str, fingerprint: str, image: Image | None, fault: Fault | None) -> Shot:
+        self._taken[item] = fingerprint
+        mark = Mark(root=f"folder:{self._folder}", item=item, fingerprint=fingerprint)
+        return Shot(image=image, source=item, mark=mark, fault=fault)
 
 
 def _fingerprint(status: os.stat_result) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _again(item: str) -> str:
+    return f"{item}: the agent ended twice in a row while it decoded this file"
 
 
 def _text(relative: Path) -> str:

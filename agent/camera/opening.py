@@ -2,22 +2,25 @@
 
 from agent.camera.folder import FolderSource
 from agent.camera.rtsp import RtspSource
-from agent.camera.source import Done, FrameSource
+from agent.camera.source import Done, FrameSource, Note
 from agent.camera.v4l2 import V4l2Source
 from agent.camera.video import VideoSource
 from agent.config.sections import Camera, FolderCamera, RtspCamera, SimulatedCamera, V4l2Camera, VideoCamera
 
 
-def open_source(camera: Camera, *, done: Done | None = None) -> FrameSource:
+def open_source(camera: Camera, *, done: Done | None = None, note: Note | None = None) -> FrameSource:
     """The source of a camera; nothing is opened yet, its capture thread does that.
 
     Args:
         camera: The camera's settings.
         done: Of a folder or video file: what is inspected already; None: nothing.
+        note: Of a folder: where the file that is being decoded is noted; None: nowhere.
     """
     done = done or Done()
     if isinstance(camera, FolderCamera):
-        return FolderSource(path=camera.path, watch=camera.watch, settle_ms=camera.settle_ms, done=done.items)
+        return FolderSource(
+            path=camera.path, watch=camera.watch, settle_ms=camera.settle_ms, done=done.items, note=note
+        )
     if isinstance(camera, VideoCamera):
         return VideoSource(path=camera.path, done_upto=done.upto, done_beyond=done.beyond)
     if isinstance(camera, V4l2Camera):

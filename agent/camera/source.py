@@ -39,6 +39,16 @@ class Done:
     beyond: frozenset[int] = frozenset()
 
 
+class Note(Protocol):
+    """Where the file in hand is noted, so that a crash cannot take that along."""
+
+    def take(self, item: str) -> bool:
+        """Note that ``item`` is about to be touched; False when it has ended the process too often."""
+
+    def put_down(self) -> None:
+        """Note that nothing is in hand."""
+
+
 class FrameSource(Protocol):
     """One camera, opened, read and closed by one thread; ``close`` may also come from another.
 

@@ -152,6 +152,8 @@ class VerificationTable(Table):
         for label, table in self.classes.items():
             if label not in self.labels:
                 raise ValueError(f"classes names '{label}', which is not one of labels")
+            if table.action_threshold is not None and table.action_threshold < (table.threshold or 0):
+                raise ValueError(f"the action threshold of '{label}' lies below its threshold")
             if table.threshold is not None and table.threshold < self.floor:
                 raise ValueError(f"the threshold of '{label}', {table.threshold}, lies below the floor {self.floor}")
         if self.threshold is not None and self.threshold < self.floor:

@@ -8,6 +8,9 @@ import numpy.typing as npt
 from agent.inspection.boxes import Floats, Ints, nms, nms_per_class
 from agent.inspection.screening import activate, sigmoid
 
+CANDIDATES = 1_000
+"""At most so many boxes of one image take part in suppression, the best ones."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
@@ -47,7 +50,13 @@ class Detections:
         return self[~(self.score < floor)]
 
     def suppressed(self, limit: float, *, per_class: bool) -> "Detections":
-        """Those that non-maximum suppression keeps, best score first."""
+        """Those that non-maximum suppression keeps, best score first.
+
+        Only the best ``CANDIDATES`` take part: a model that answers with more is ill, and suppression costs the
+        square of their number.
+        """
+        if len(self) > CANDIDATES:
+            return self[np.argsort(-self.score, kind="stable")[:CANDIDATES]].suppressed(limit, per_class=per_class)
         score = self.score.astype(np.float32)
         if per_class:
             return self[nms_per_class(self.xyxy, score, self.label, limit)]

@@ -199,6 +199,8 @@ class Journal:
                 transaction.message("gaps", body)
             transaction.seal_rollups(closed=closed)
             transaction.commit()
+        except sqlite3.IntegrityError:
+            raise  # a fault of the agent, not of the disk: trying again would never help
         except sqlite3.Error as error:
             self._failed(error, gaps)
             return False

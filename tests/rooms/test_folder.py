@@ -10,6 +10,7 @@ from agent.camera.decode import decode_image
 from agent.camera.folder import FolderSource
 from agent.camera.source import Shot
 from agent.errors import CameraError, CorruptImage
+from agent.store.in_hand import InHand
 from fakes import a_picture
 from waiting import until
 
@@ -255,3 +256,21 @@ def test_a_watched_file_is_not_taken_while_it_grows(tmp_path: Path) -> None:
     assert found[0].fault is None
     assert found[0].image is not None
     assert np.array_equal(found[0].image, a_picture(3))
+
+
+def test_a_file_that_ends_the_process_while_it_is_decoded_is_not_decoded_a_third_time(tmp_path: Path) -> None:
+    """A file in the decoder's hand at two crashes in a row becomes a fault that names it; the next one is read."""
+    folder, note = tmp_path / "images", tmp_path / "note.json"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(folder / name), np.full((8, 8, 3), 90, np.uint8))
+    for _crash in range(2):
+        InHand(note).take("a.png")  # and the process ends
+    source = FolderSource(path=folder, watch=False, settle_ms=0, done={}, note=InHand(note))
+    source.open()
+    first, second = source.read(), source.read()
+    assert first is not None
+    assert first.fault is not None
+    assert (first.image, first.fault.code, first.source) == (None, "crashed-twice", "a.png")
+    assert second is not None
+    assert second.image is not None

@@ -58,6 +58,7 @@ class Rig:
             evidence_policy=evidence,
             mode_of=self.modes.__getitem__,
             recorded=self.recorded.append,
+            unrecorded=lambda _frame: None,
             boot=BOOT,
             agent="0.1.0",
             new_id=new_uuid7,

@@ -224,7 +224,7 @@ def test_a_file_in_hand_at_two_crashes_is_not_tried_again(tmp_path: Path) -> Non
     huge = np.full((9000, 9000, 3), 200, np.uint8)  # big enough for the line to be caught with it in hand
     cv2.imwrite(str(folder / "000.png"), huge, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     settings = config(tmp_path, folder_camera(folder, on_end="exit"))
-    note = tmp_path / "store" / "in-hand" / "files.json"
+    note = tmp_path / "store" / "in-hand" / "files.inspecting.json"
     with daemon(tmp_path, settings) as agent:
         for _crash in range(2):
             agent.start()
