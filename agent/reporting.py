@@ -2,7 +2,7 @@
 
 import base64
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -12,9 +12,10 @@ from agent.camera.capture import Capture
 from agent.errors import CameraError, StoreError
 from agent.inspection.frame import Moment, utc_text
 from agent.inspection.record import EngineFacts
+from agent.ledger.rollups import LATENCY_BOUNDS_MS
 from agent.ledger.sealing import Origin
 from agent.line import Line
-from agent.monitor.health import Latency, LineTotals
+from agent.monitor.health import Latency, LineTotals, quantile
 from agent.store.evidence import EvidenceWriter
 from agent.store.journal import Journal
 from agent.store.modes import Modes
@@ -104,6 +105,7 @@ class Reporting:
                 "recorded": totals.recorded,
                 "outcomes": dict(totals.outcomes),
                 "reasons": dict(totals.reasons),
+                "latency_ms": {stage: _quantiles(one.counts) for stage, one in totals.latency.items()},
                 "last": self._line.last(),
             },
             "journal": self._journal.snapshot(),
@@ -163,3 +165,9 @@ class Reporting:
             "jpeg": base64.b64encode(encoded.tobytes()).decode(),
             "at": utc_text(self._now().wall),
         }
+
+
+def _quantiles(counts: Sequence[int]) -> dict[str, float | None]:
+    """The median and the slowest hundredth, interpolated within their buckets; None where nothing was counted."""
+    found = {name: quantile(LATENCY_BOUNDS_MS, counts, share) for name, share in (("p50", 0.5), ("p99", 0.99))}
+    return {name: None if value is None else round(value, 2) for name, value in found.items()}

@@ -23,7 +23,8 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "skipped": None}
 def doctor(config: ConfigOption = DEFAULT_PATH, only: OnlyOption = "", *, as_json: JsonOption = False) -> None:
     """Check config, engines, cameras, store and broker; each finding has its likely cause and fix.
 
-    Works beside a running daemon and without one. Exit code 0 when nothing failed, 78 when the config did,
+    Works beside a running daemon and without one. To the broker it sends the ledger's newest message once more,
+    which consumers drop as a duplicate. Exit code 0 when nothing failed, 78 when the config did,
     else 1.
 
     Example: fieldgate doctor --config /etc/fieldgate/config.toml

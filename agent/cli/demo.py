@@ -1,6 +1,5 @@
 """``demo``: the whole agent on simulated parts, for whoever has no camera at hand."""
 
-import contextlib
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -66,8 +65,7 @@ def _run(settings: "Config", stop: threading.Event, seconds: float) -> int:
     if seconds:
         timer.start()
     shown.start()
-    with contextlib.suppress(KeyboardInterrupt):
-        code = app.run()
+    code = app.run()
     timer.cancel()
     shown.join(1.0)
     say(watcher.summary())

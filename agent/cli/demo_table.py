@@ -131,7 +131,7 @@ class Watcher:
         """One paragraph about the whole demo, and where things lie; after the agent has stopped."""
         self._look()
         facts = self._app.reader.ask(ledger_facts)
-        tally, folder = self.tally, self._app.config.store.dir
+        tally, folder = self.tally, self._app.config.store.dir.absolute()
         written, waiting = facts["head"] - self._first_seq, self._waiting()
         return (
             f"\nIn {span(time.monotonic() - self._began)} the agent inspected {thousands(tally.parts)} "

@@ -15,6 +15,7 @@ from agent.errors import ControlError, StoreError
 if TYPE_CHECKING:
     from agent.config import Config
 
+_STAGES = {"total": "capture to verdict", "wait": "of it waiting", "screen": "screening", "verify": "verification"}
 _REASON_WIDTH = 44
 _FINE_CAMERA = frozenset({"running", "starting", "ended"})
 _FINE_UPLINK = frozenset({"connected", "off", "connecting"})
@@ -143,6 +144,9 @@ def _show_line(told: Mapping[str, Any]) -> None:
     outcomes = ", ".join(f"{thousands(count)} {name}" for name, count in sorted(line["outcomes"].items()) if count)
     say(f"  {thousands(line['frames'])} frames inspected: {outcomes or 'none'}")
     say(f"  {thousands(line['recorded'])} of them became records")
+    stages = [(name, line["latency_ms"][stage]) for stage, name in _STAGES.items()]
+    told_ms = [f"{name} {one['p50']:.1f} / {one['p99']:.1f}" for name, one in stages if one["p50"] is not None]
+    say(f"  milliseconds, p50 / p99: {', '.join(told_ms) or 'none yet'}")
 
 
 def _show_store(told: Mapping[str, Any]) -> None:

@@ -29,6 +29,10 @@ def ask(path: Path, verb: str, args: Mapping[str, Any] | None = None) -> dict[st
                 if not part:
                     break
                 answer += part
+    except PermissionError:
+        raise ControlError(
+            f"{path}: you may not talk to the daemon. Use sudo, or join the group that owns this file."
+        ) from None
     except OSError as error:
         raise ControlError(
             f"{path}: no running fieldgate answers there ({error.strerror or error}). Start it with: fieldgate run"

@@ -101,8 +101,10 @@ def _frames(installation: Installation, name: str) -> Answer:
         return _silent(camera, f"{shown['state']}: {shown['reason']}")
     try:
         image = first_picture(camera) if shown is None else _from_daemon(installation, name)
-    except (CameraError, ControlError) as error:
+    except CameraError as error:
         return _silent(camera, str(error))
+    except ControlError as error:
+        return ok(f"the running daemon has not inspected a picture yet: {error}")
     if image is None:
         return warn(
             "there is no image file",
