@@ -180,6 +180,7 @@ def test_status_begins_with_what_is_wrong(call: Call, agent: Daemon):
     assert "/dev/video99 is not there" in head
     assert re.search(r"sim +simulated +running", said.out)
     assert "broker: none is configured" in said.out
+    assert re.search(r"milliseconds, p50 / p99: capture to verdict \d+\.\d / \d+\.\d, ", said.out)
 
 
 def test_status_as_json_is_what_the_daemon_says(call: Call, agent: Daemon):

@@ -406,6 +406,7 @@ def test_the_doctor_asks_a_running_daemon_instead_of_opening_its_cameras(config:
     config["cameras"] = [
         {"name": "sim", "kind": "simulated", "engine": "tiny-trace", "fps": 20.0},
         {"name": "usb", "kind": "v4l2", "device": "/dev/video99", "engine": "tiny-trace"},
+        {"name": "asked", "kind": "simulated", "engine": "tiny-trace", "trigger": "mqtt"},
     ]
     with daemon(tmp_path / "run", config) as agent:
         agent.start()
@@ -415,6 +416,7 @@ def test_the_doctor_asks_a_running_daemon_instead_of_opening_its_cameras(config:
         seen = {(one.code, one.about): one.answer.seen for one in findings}
         assert seen["camera-opens", "sim"] == "the running daemon has it open (running)"
         assert seen["camera-frames", "sim"] == "a picture of 640 x 480 pixels"
+        assert "has not inspected a picture yet" in seen["camera-frames", "asked"]
         assert "/dev/video99 is not there" in seen["camera-opens", "usb"]
         assert seen["engine-model", "tiny-trace"].startswith("the running daemon uses tiny-trace-v1.0")
         assert seen["store-lock", ""].startswith("a daemon is running")
