@@ -22,7 +22,7 @@ from agent.inspector import Inspector
 from boards import Boards, demo_boards, real_boards
 
 ONE_THREAD = InferenceSection(threads=1)
-PAIRS, PAIR_S = 60, 1.0
+PAIRS, PAIR_S = 40, 1.0
 
 
 class SlowedModel:
@@ -55,6 +55,7 @@ def boards(request, tmp_path) -> Boards:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_an_agent_slowed_by_a_fifth_is_seen(boards):
     """With models that get 20 % less done, the ratio falls by about that much, and by at least 10 %."""
     images = usable_images(boards.folder)
