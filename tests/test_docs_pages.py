@@ -1,9 +1,11 @@
 """The hand-written pages say what the code does, and every link in them leads somewhere."""
 
 import ast
+import functools
 import json
 import re
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -113,14 +115,30 @@ def codes(header: str) -> list[str]:
     return [row[0] for row in rows(page("reason-codes.md"), f"| {header} |")]
 
 
+@functools.cache
+def calls() -> Mapping[str, list[ast.Call]]:
+    """Every call in the package by the last name of what is called."""
+    found: dict[str, list[ast.Call]] = defaultdict(list)
+    for text in sources():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                found[name].append(node)
+    return found
+
+
+@functools.cache
+def sources() -> list[str]:
+    """The text of every file of the package."""
+    return [path.read_text(encoding="utf-8") for path in (ROOT / "agent").rglob("*.py")]
+
+
 def words_given(call: str, keyword: str | None) -> set[str]:
     """Every constant text that the code gives to a call: as a keyword, or as its first argument."""
     found = set()
-    for path in (ROOT / "agent").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == call:
-                given = [one.value for one in node.keywords if one.arg == keyword] if keyword else node.args[:1]
-                found |= {one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str)}
+    for node in calls()[call]:
+        given = [one.value for one in node.keywords if one.arg == keyword] if keyword else node.args[:1]
+        found |= {one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str)}
     assert found, f"nothing calls {call}"
     return found
 
@@ -372,9 +390,8 @@ def test_all_tables_of_a_pack_are_described() -> None:
 @pytest.mark.parametrize("message", [row[0] for row in rows(page("engine-pack.md"), "| message |")])
 def test_the_messages_on_the_page_are_said_by_the_code(message: str) -> None:
     """What a person meets stands so in the code, apart from the names in quotation marks."""
-    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "agent").rglob("*.py")]
     parts = [part.strip() for part in re.split(r"'[^']*'", message)]
-    assert any(all(part in text for part in parts) for text in texts)
+    assert any(all(part in text for part in parts) for text in sources())
 
 
 # -- all pages
