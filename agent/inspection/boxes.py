@@ -12,6 +12,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
+_TOGETHER = 128
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -104,21 +106,28 @@ def nms(xyxy: Floats, score: Floats, limit: float) -> Ints:
     Returns:
         Indices of the boxes that stay, best score first; equal scores in the order given.
     """
-    order = np.argsort(-score, kind="stable")
-    kept: list[int] = []
-    while order.size:
-        best, rest = order[0], order[1:]
-        kept.append(int(best))
-        order = rest[iou(xyxy[best : best + 1], xyxy[rest])[0] <= limit]
-    return np.array(kept, np.int64)
+    return nms_per_class(xyxy, score, np.zeros(len(score), np.int64), limit)
 
 
 def nms_per_class(xyxy: Floats, score: Floats, label: Ints, limit: float) -> Ints:
     """``nms`` within each label; indices of the boxes that stay, best score first."""
-    kept = [
-        rows[nms(xyxy[rows], score[rows], limit)] for rows in (np.flatnonzero(label == one) for one in np.unique(label))
-    ]
-    if not kept:
-        return np.empty(0, np.int64)
-    together = np.sort(np.concatenate(kept))
-    return np.asarray(together[np.argsort(-score[together], kind="stable")], np.int64)
+    order = np.argsort(-score, kind="stable")
+    kept = [np.empty(0, np.int64)]
+    while order.size:
+        # All pairs of the best ones at once: one by one, numpy's calls would cost more than the arithmetic.
+        best, order = order[:_TOGETHER], order[_TOGETHER:]
+        clash = _clash(xyxy, label, best, best, limit)
+        stays = np.ones(len(best), np.bool_)
+        for row in range(len(best)):
+            if stays[row]:
+                stays[row + 1 :] &= ~clash[row, row + 1 :]
+        best = best[stays]
+        kept.append(best)
+        order = order[~_clash(xyxy, label, best, order, limit).any(axis=0)]
+    return np.concatenate(kept)
+
+
+def _clash(xyxy: Floats, label: Ints, one: Ints, other: Ints, limit: float) -> npt.NDArray[np.bool_]:
+    """Which of ``one`` (n indices) forbids which of ``other`` (m): same label and too much overlap; (n, m)."""
+    too_much = ~(iou(xyxy[one], xyxy[other]) <= limit)
+    return np.asarray(too_much & (label[one, None] == label[None, other]), np.bool_)
