@@ -49,6 +49,4 @@ def _wrong_usage(error: BaseException) -> str:
     told: str = getattr(error, "format_message", lambda: str(error))()
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "fieldgate"
-    if type(error).__name__ == "NoArgsIsHelpError":
-        return f"say what to do. See: {path} --help"
     return f"{told.strip().removesuffix('.')}. See: {path} --help"

@@ -9,7 +9,7 @@ from agent.cli import batch, cameras, checking, configuring, demo, modes, outbox
 
 
 def _group(name: str, about: str) -> typer.Typer:
-    group = typer.Typer(name=name, help=about, no_args_is_help=True, rich_markup_mode=None)
+    group = typer.Typer(name=name, help=about, rich_markup_mode=None)
     app.add_typer(group)
     return group
 
@@ -17,7 +17,6 @@ def _group(name: str, about: str) -> typer.Typer:
 app = typer.Typer(
     name="fieldgate",
     help="Edge visual-inspection agent.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
