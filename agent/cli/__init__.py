@@ -1,5 +1,6 @@
 """The command line: parse, call one function, print, exit code. One file per family of verbs."""
 
+import errno
 import os
 import sys
 from typing import cast
@@ -28,6 +29,10 @@ def main() -> None:
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:  # anything else is a fault of the agent
+            raise
+        _tell(f"the answer cannot be written: {error.strerror}", FAILED)
 
 
 def exit_code(error: FieldgateError) -> int:

@@ -19,6 +19,7 @@ FolderOption = Annotated[Path, typer.Option("--dir", help="Folder for the databa
 EngineOption = Annotated[Path | None, typer.Option("--engine", help="Engine pack; default: the one that is shipped.")]
 
 _PARTS_PER_S: Final = 6.0
+_DEFECT_RATE: Final = 0.15  # three times a usual line's, so that a minute shows each kind
 _CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
 
@@ -30,7 +31,7 @@ def demo(
 ) -> None:
     """Run the agent on a simulated camera with the shipped engine, and show what it decides.
 
-    It syncs with a broker that it can reach; otherwise its backlog grows on the disk, and it says so.
+    More parts are defective than on a usual line (15 %), so that a minute has something to show. It syncs with a broker that it can reach; otherwise its backlog grows on the disk, and it says so.
 
     Example: fieldgate demo --seconds 60
     """
@@ -101,7 +102,14 @@ def demo_settings(pack: Path, folder: Path, broker: str) -> "Config":
     table: dict[str, Any] = {
         "device": {"site": "demo", "name": "demo"},
         "cameras": [
-            {"name": "simulated", "kind": "simulated", "engine": name, "record": "all", "fps": _PARTS_PER_S},
+            {
+                "name": "simulated",
+                "kind": "simulated",
+                "engine": name,
+                "record": "all",
+                "fps": _PARTS_PER_S,
+                "defect_rate": _DEFECT_RATE,
+            },
         ],
         "engines": {name: {"pack": str(pack)}},
         "store": {"dir": str(folder)},
