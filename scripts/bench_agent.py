@@ -19,6 +19,7 @@ from daemon import FIELDGATE, environment, toml
 
 ENDED_S = 10.0
 POLL_S = 0.2
+ATTEMPTS = 20
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class AgentRun:
     def __init__(self, config: Path, store: Path) -> None:
         self._database = store / "fieldgate.db"
         self.before = self.recorded()
-        self._numbered = self._one("SELECT max(seq) FROM messages")
+        self._numbered = self._one("SELECT max(n) FROM messages")
         self._log = config.with_suffix(".log")
         self.started_ns = time.monotonic_ns()
         with self._log.open("ab") as log:
@@ -78,12 +79,12 @@ class AgentRun:
 
     def last_verdict_ns(self) -> int:
         """Monotonic time of the verdict committed last; 0 before the first."""
-        rows = self._rows("SELECT body FROM messages WHERE kind = 'inspections' ORDER BY seq DESC LIMIT 1")
+        rows = self._rows("SELECT body FROM messages WHERE kind = 'inspections' ORDER BY n DESC LIMIT 1")
         return _frame(json.loads(rows[0][0])).verdict_ns if rows else 0
 
     def frames(self) -> list[Frame]:
         """The frames of this run in the order of their verdicts."""
-        sql = "SELECT body FROM messages WHERE kind = 'inspections' AND seq > ? ORDER BY seq"
+        sql = "SELECT body FROM messages WHERE kind = 'inspections' AND n > ? ORDER BY n"
         return sorted(
             (_frame(json.loads(body)) for (body,) in self._rows(sql, self._numbered)), key=lambda one: one.number
         )
@@ -109,13 +110,20 @@ class AgentRun:
         return int(rows[0][0] or 0) if rows else 0
 
     def _rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        if not self._database.exists():
-            return []
-        with contextlib.closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=5)) as db:
-            try:
-                return db.execute(sql, values).fetchall()
-            except sqlite3.OperationalError:  # the tables are just being made
+        """Ask the database from outside; nothing before it has tables."""
+        for attempt in range(ATTEMPTS):
+            if not self._database.exists():
                 return []
+            try:
+                with contextlib.closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=5)) as db:
+                    return db.execute(sql, values).fetchall()
+            except sqlite3.OperationalError as error:
+                if "no such table" in str(error):
+                    return []
+                if attempt == ATTEMPTS - 1:
+                    raise
+                time.sleep(POLL_S)  # a reader may come while the write-ahead log is being made
+        return []
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -183,9 +183,8 @@ def startup(ground: Ground, settings: Settings) -> list[Bar]:
 
 def _window(run: AgentRun, seconds: float) -> list[Frame]:
     """The frames of so many seconds in steady state; the first one only marks the beginning."""
-    run.until_recorded(1, within_s=PATIENCE_S)
-    first_ns = run.frames()[0].verdict_ns
-    begin_ns = first_ns + int(WARM_S * 1e9)
+    run.until(lambda: run.last_verdict_ns() > 0, within_s=PATIENCE_S)
+    begin_ns = run.frames()[0].verdict_ns + int(WARM_S * 1e9)
     end_ns = begin_ns + int(seconds * 1e9)
     run.until(lambda: run.last_verdict_ns() >= end_ns, within_s=PATIENCE_S + seconds)
     return [one for one in run.frames() if begin_ns <= one.verdict_ns < end_ns]
