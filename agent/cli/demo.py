@@ -31,7 +31,8 @@ def demo(
 ) -> None:
     """Run the agent on a simulated camera with the shipped engine, and show what it decides.
 
-    More parts are defective than on a usual line (15 %), so that a minute has something to show. It syncs with a broker that it can reach; otherwise its backlog grows on the disk, and it says so.
+    More parts are defective than on a usual line (15 %), so that a minute has something to show. It syncs
+    with a broker that it can reach; otherwise its backlog grows on the disk, and it says so.
 
     Example: fieldgate demo --seconds 60
     """
