@@ -230,7 +230,7 @@ class App:
             draw=random.random,
             now_ns=time.monotonic_ns,
             unsettled=lambda after, limit: self.reader.ask(lambda db: unsettled(db, after, limit)),
-            settle=lambda seqs: self.journal.put(SettleEntry(seqs)),
+            settle=lambda places: self.journal.put(SettleEntry(places)),
             status=self.reporting.status,
             commands=self.commands,
             stop=self._uplink_stop,

@@ -132,7 +132,7 @@ def an_entry(number: int = 1, *, done: Callable[[], None] | None = None, bulk: i
 def ledger(folder: Path) -> list[dict[str, Any]]:
     """All messages in order of their numbers, after the proof that nothing is missing, changed or out of order."""
     connection = sqlite3.connect(folder / FILE)
-    rows = connection.execute("SELECT seq, kind, id, body, sha256 FROM messages ORDER BY seq").fetchall()
+    rows = connection.execute("SELECT n, kind, id, body, sha256 FROM messages ORDER BY n").fetchall()
     head = connection.execute("SELECT epoch, seq, sha256 FROM head").fetchone()
     connection.close()
     prev, messages = "0" * 64, []

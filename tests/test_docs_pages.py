@@ -93,9 +93,9 @@ def real_tables() -> dict[str, list[tuple[str, str]]]:
 
 
 def test_every_table_of_the_database_is_described() -> None:
-    """The page's headings are the tables of the migrations, in their order."""
+    """The page's headings are the tables of the migrations."""
     described = re.findall(r"^### `(\w+)`$", page("database.md"), flags=re.MULTILINE)
-    assert described == list(real_tables())
+    assert sorted(described) == sorted(real_tables())
     assert f"version {len(MIGRATIONS)} of" in page("database.md")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent.inspection.frame import Frame, utc_text
+from agent.inspection.frame import Frame, Moment, utc_text
 from agent.inspection.screening import Screening
 from agent.inspection.verdict import Detection, Verdict
 
@@ -152,6 +152,21 @@ def kept_as(verdict: Verdict, *, policy: str, triggered: bool, audited: bool) ->
     if audited:
         return "audit"
     return None
+
+
+def kept_for(record: Record) -> str:
+    """Why a record's picture is worth keeping: fail, inconclusive, archive or audit; ``all`` for the rest."""
+    verdict = record.verdict
+    if verdict.outcome != "pass":
+        return verdict.outcome
+    if verdict.disposition == "archive":
+        return "archive"
+    return record.kept if record.kept == "audit" else "all"
+
+
+def evidence_name(record_id: str, captured: Moment) -> str:
+    """Where a record's picture lies below the evidence folder: a folder for the day of capture, named by the id."""
+    return f"{captured.wall:%Y-%m-%d}/{record_id}.jpg"
 
 
 def audit_draw(*, seed: int, boot: str, camera: str, number: int) -> float:

@@ -10,7 +10,7 @@ import structlog
 
 from agent.handoff import Heartbeat
 from agent.inspection.frame import Image
-from agent.inspection.record import Evidence
+from agent.inspection.record import Evidence, evidence_name
 from agent.ledger.sealing import sha256_hex
 from agent.store.statefile import fsync_folder, write_atomically
 from agent.store.transaction import Entry, VerdictEntry
@@ -96,7 +96,7 @@ class EvidenceWriter:
         if not fine:  # OpenCV 5 says so, OpenCV 4 raises; both refuse a side of more than 65500 pixels
             raise OSError("the picture cannot be encoded as JPEG")
         body = encoded.tobytes()
-        path = evidence_path(self._folder, entry)
+        path = self._folder / evidence_name(entry.id, entry.record.frame.captured)
         if not path.parent.is_dir():
             path.parent.mkdir(parents=True)
             fsync_folder(self._folder)
@@ -113,9 +113,3 @@ class EvidenceWriter:
             "failed": self._failed,
             "refused": self._refused,
         }
-
-
-def evidence_path(folder: Path, entry: VerdictEntry) -> Path:
-    """Where the picture of a record lies: a folder for the day of capture, named by the record's id."""
-    day = entry.record.frame.captured.wall.strftime("%Y-%m-%d")
-    return folder / day / f"{entry.id}.jpg"

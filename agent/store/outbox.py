@@ -5,27 +5,29 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from agent.store.numbers import seq_of
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """One unsettled message.
 
     Attributes:
-        seq: Its number.
+        n: Its place over all epochs.
         kind: Its kind, which decides the topic.
         body: The sealed bytes, to be published unchanged.
     """
 
-    seq: int
+    n: int
     kind: str
     body: bytes
 
 
 def unsettled(db: Database, after: int, limit: int) -> list[Outgoing]:
-    """Unsettled messages with a number above ``after``, lowest first, at most ``limit``."""
+    """Unsettled messages whose place lies behind ``after``, lowest first, at most ``limit``."""
     rows = db.execute(
-        "SELECT o.seq, m.kind, m.body FROM outbox o JOIN messages m ON m.seq = o.seq "
-        "WHERE o.seq > ? ORDER BY o.seq LIMIT ?",
+        "SELECT o.n, m.kind, m.body FROM outbox o JOIN messages m ON m.n = o.n "
+        "WHERE o.n > ? AND o.dead IS NULL ORDER BY o.n LIMIT ?",
         [after, limit],
     )
     return [Outgoing(*row) for row in rows.fetchall()]
@@ -42,21 +44,23 @@ def ledger_facts(db: Database) -> dict[str, Any]:
     ``settled`` is the number up to which everything is settled.
     """
     row = db.execute(
-        "SELECT (SELECT epoch FROM head), (SELECT seq FROM head), (SELECT min(seq) FROM outbox), "
-        "(SELECT min(seq) FROM messages)"
+        "SELECT epoch, seq, (SELECT min(n) FROM outbox WHERE n >= number << 40), "
+        "(SELECT min(n) FROM messages WHERE n >= number << 40) FROM head"
     ).fetchone()
+    if row is None:
+        return {"epoch": None, "head": 0, "settled": 0, "oldest_kept": None}
     epoch, head, first_waiting, oldest = row
-    head = head or 0
-    settled = head if first_waiting is None else first_waiting - 1
-    return {"epoch": epoch, "head": head, "settled": settled, "oldest_kept": oldest}
+    settled = head if first_waiting is None else seq_of(first_waiting) - 1
+    oldest_kept = None if oldest is None else seq_of(oldest)
+    return {"epoch": epoch, "head": head, "settled": settled, "oldest_kept": oldest_kept}
 
 
 def outbox_by_kind(db: Database) -> list[dict[str, Any]]:
     """Per kind: how many wait, the lowest and highest number, their bytes."""
     return list(
         db.query(
-            "SELECT m.kind AS kind, count(*) AS waiting, min(o.seq) AS first, max(o.seq) AS last, "
-            "sum(length(m.body)) AS bytes FROM outbox o JOIN messages m ON m.seq = o.seq "
+            "SELECT m.kind AS kind, count(*) AS waiting, min(o.n) AS first, max(o.n) AS last, "
+            "sum(length(m.body)) AS bytes FROM outbox o JOIN messages m ON m.n = o.n "
             "GROUP BY m.kind ORDER BY m.kind"
         )
     )

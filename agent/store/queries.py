@@ -92,7 +92,7 @@ def newest_message(folder: Path) -> tuple[str, bytes] | None:
     """
 
     def question(db: Database) -> tuple[str, bytes] | None:
-        row = db.execute("SELECT kind, body FROM messages ORDER BY seq DESC LIMIT 1").fetchone()
+        row = db.execute("SELECT kind, body FROM messages ORDER BY n DESC LIMIT 1").fetchone()
         return None if row is None else (str(row[0]), bytes(row[1]))
 
     return ask_once(folder, question)
@@ -106,8 +106,7 @@ def last_row(db: Database) -> int:
 def records_after(db: Database, row: int, limit: int) -> list[tuple[int, dict[str, Any]]]:
     """Sealed records that were stored behind a row, oldest first, each with its own row."""
     rows = db.execute(
-        "SELECT r.rowid, m.body FROM records r JOIN messages m ON m.seq = r.seq "
-        "WHERE r.rowid > ? ORDER BY r.rowid LIMIT ?",
+        "SELECT r.rowid, m.body FROM records r JOIN messages m ON m.n = r.n WHERE r.rowid > ? ORDER BY r.rowid LIMIT ?",
         [row, limit],
     )
     return [(int(place), json.loads(body)) for place, body in rows.fetchall()]
@@ -134,7 +133,7 @@ def examine(folder: Path, *, thoroughly: bool) -> Examined:
     return ask_once(folder, question)
 
 
-def _moment_of(db: Database, seq: int) -> str | None:
-    row = db.execute("SELECT body FROM messages WHERE seq = ?", [seq]).fetchone()
+def _moment_of(db: Database, n: int) -> str | None:
+    row = db.execute("SELECT body FROM messages WHERE n = ?", [n]).fetchone()
     told = json.loads(row[0]) if row else {}
     return told.get("captured_at") or told.get("at")

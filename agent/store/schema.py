@@ -83,7 +83,64 @@ _FIRST = (
     )""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+# A message's place is one number over all epochs: see agent/store/numbers.py. The first epoch has the number 0, so
+# the rows of version 1 are right as they are.
+_SECOND = (
+    "ALTER TABLE head ADD COLUMN number INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE epochs (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        began_at TEXT NOT NULL,
+        why TEXT NOT NULL
+    )""",
+    "INSERT INTO epochs (number, id, began_at, why) SELECT 0, epoch, '', 'first' FROM head",
+    "ALTER TABLE messages RENAME COLUMN seq TO n",
+    "ALTER TABLE records RENAME COLUMN seq TO n",
+    "ALTER TABLE outbox RENAME COLUMN seq TO n",
+    "ALTER TABLE outbox ADD COLUMN lane INTEGER NOT NULL DEFAULT 2",
+    "ALTER TABLE outbox ADD COLUMN dead TEXT",
+    """UPDATE outbox SET lane = (
+        SELECT CASE kind WHEN 'inspections' THEN 2 WHEN 'rollups' THEN 3 ELSE 1 END
+        FROM messages WHERE messages.n = outbox.n
+    )""",
+    "CREATE INDEX outbox_by_lane ON outbox (lane, n) WHERE dead IS NULL",
+    "CREATE TABLE settled (n INTEGER PRIMARY KEY, at TEXT NOT NULL)",
+    """CREATE TABLE receipts (
+        consumer TEXT PRIMARY KEY,
+        epoch TEXT NOT NULL,
+        upto INTEGER NOT NULL,
+        at TEXT NOT NULL
+    )""",
+    """CREATE TABLE evidence (
+        record TEXT PRIMARY KEY,
+        camera TEXT NOT NULL,
+        kept TEXT NOT NULL,
+        path TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        captured_at TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'kept',
+        asked INTEGER NOT NULL DEFAULT 0,
+        held INTEGER NOT NULL DEFAULT 0,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        url TEXT,
+        reason TEXT
+    )""",
+    "CREATE INDEX evidence_by_state ON evidence (state, asked, captured_at)",
+    """CREATE TABLE clock_marks (
+        kernel_boot TEXT PRIMARY KEY,
+        monotonic_ns INTEGER NOT NULL,
+        wall TEXT NOT NULL,
+        source TEXT NOT NULL
+    )""",
+    """CREATE TABLE identity (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        token TEXT NOT NULL,
+        fingerprint TEXT
+    )""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
 """The statements of each version, in order; an applied one is never edited."""
 
 
@@ -187,7 +244,8 @@ def open_reader(folder: Path) -> Database:
     try:
         connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=5)
         connection.execute("PRAGMA query_only = ON")
-        _version(connection, path)
+        if _version(connection, path) < len(MIGRATIONS):
+            raise StoreError(f"{path}: was written by an older fieldgate. Start the daemon once: it brings it up to date.")
     except sqlite3.Error as error:
         _close(connection)
         raise StoreError(f"{path}: the database cannot be opened for reading: {error}") from None

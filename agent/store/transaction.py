@@ -7,10 +7,12 @@ from typing import Any, Protocol
 
 from sqlite_utils import Database
 
-from agent.inspection.frame import Moment
-from agent.inspection.record import Evidence, Record
+from agent.inspection.frame import Moment, utc_text
+from agent.inspection.record import Evidence, Record, evidence_name, kept_for
+from agent.ledger.lanes import LANES
 from agent.ledger.sealing import FIRST_PREV, Draft, Origin, seal
 from agent.store.cursors import Cursors, storable
+from agent.store.numbers import n_of
 from agent.store.open_rollups import OpenRollups
 
 
@@ -43,11 +45,12 @@ class Transaction:
         self._rollups = rollups
         self._cursors = cursors
         db.execute("BEGIN IMMEDIATE")
-        row = db.execute("SELECT epoch, seq, sha256 FROM head").fetchone()
+        row = db.execute("SELECT epoch, seq, sha256, number FROM head").fetchone()
         self._first = row is None
         self.epoch: str = new_id() if row is None else row[0]
         self.seq: int = 0 if row is None else row[1]
         self._sha256: str = FIRST_PREV if row is None else row[2]
+        self.epoch_number: int = 0 if row is None else row[3]
         self._began_at = self.seq
 
     @property
@@ -56,30 +59,31 @@ class Transaction:
         return self.seq - self._began_at
 
     def append(self, draft: Draft) -> int:
-        """Seal a draft, store it and put it into the outbox; its number."""
+        """Seal a draft, store it and put it into the outbox; its place over all epochs."""
         sealed = seal(draft, epoch=self.epoch, seq=self.seq + 1, prev=self._sha256)
+        n = n_of(self.epoch_number, sealed.seq)
         self.db.conn.execute(
-            "INSERT INTO messages (seq, kind, id, body, sha256) VALUES (?, ?, ?, ?, ?)",
-            (sealed.seq, sealed.kind, sealed.id, sealed.body, sealed.sha256),
+            "INSERT INTO messages (n, kind, id, body, sha256) VALUES (?, ?, ?, ?, ?)",
+            (n, sealed.kind, sealed.id, sealed.body, sealed.sha256),
         )
-        self.db.conn.execute("INSERT INTO outbox (seq) VALUES (?)", (sealed.seq,))
+        self.db.conn.execute("INSERT INTO outbox (n, lane) VALUES (?, ?)", (n, LANES[sealed.kind]))
         self.seq, self._sha256 = sealed.seq, sealed.sha256
-        return sealed.seq
+        return n
 
     def message(self, kind: str, body: Mapping[str, Any]) -> int:
-        """Append a message of this process; its number."""
+        """Append a message of this process; its place over all epochs."""
         return self.append(Draft(kind, self.new_id(), self.origin, body))
 
     def record(self, record_id: str, record: Record) -> None:
-        """Append a record and its row."""
-        seq = self.append(Draft("inspections", record_id, self.origin, record.to_json()))
+        """Append a record, its row, and the row of its JPEG where it has one."""
+        n = self.append(Draft("inspections", record_id, self.origin, record.to_json()))
         frame, verdict = record.frame, record.verdict
         self.db.conn.execute(
-            "INSERT INTO records (id, seq, boot, camera, frame, role, source, part, engine, mode, kept, outcome, "
+            "INSERT INTO records (id, n, boot, camera, frame, role, source, part, engine, mode, kept, outcome, "
             "disposition, reason, captured_at, evidence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 record_id,
-                seq,
+                n,
                 self.origin.boot,
                 frame.camera,
                 frame.number,
@@ -94,6 +98,24 @@ class Transaction:
                 verdict.code,
                 record.to_json()["captured_at"],
                 record.evidence.sha256 if record.evidence else None,
+            ),
+        )
+        if record.evidence is not None:
+            self._evidence(record_id, record, record.evidence)
+
+    def _evidence(self, record_id: str, record: Record, evidence: Evidence) -> None:
+        frame, kept = record.frame, kept_for(record)
+        self.db.conn.execute(
+            "INSERT INTO evidence (record, camera, kept, path, bytes, sha256, captured_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                record_id,
+                frame.camera,
+                kept,
+                evidence_name(record_id, frame.captured),
+                evidence.bytes,
+                evidence.sha256,
+                utc_text(frame.captured.wall),
             ),
         )
 
@@ -121,8 +143,13 @@ class Transaction:
         self._rollups.write(self.db, self.moment)
         if self._first or self.appended:
             self.db.conn.execute(
-                "INSERT OR REPLACE INTO head (one, epoch, seq, sha256) VALUES (1, ?, ?, ?)",
-                (self.epoch, self.seq, self._sha256),
+                "INSERT OR REPLACE INTO head (one, epoch, seq, sha256, number) VALUES (1, ?, ?, ?, ?)",
+                (self.epoch, self.seq, self._sha256, self.epoch_number),
+            )
+        if self._first:
+            self.db.conn.execute(
+                "INSERT INTO epochs (number, id, began_at, why) VALUES (?, ?, ?, 'first')",
+                (self.epoch_number, self.epoch, utc_text(self.moment.wall)),
             )
         self.db.execute("COMMIT")
 
@@ -237,14 +264,17 @@ class Barrier:
 
 @dataclass(frozen=True, slots=True)
 class SettleEntry:
-    """Messages that the broker has acknowledged; they leave the outbox."""
+    """Messages that are settled; they leave the outbox and are kept for a while, so that they can be sent again."""
 
-    seqs: Sequence[int]
+    places: Sequence[int]
     urgent: bool = False
 
     def write(self, transaction: Transaction) -> None:
         """Take them out."""
-        transaction.db.conn.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in self.seqs])
+        at = utc_text(transaction.moment.wall)
+        db = transaction.db.conn
+        db.executemany("DELETE FROM outbox WHERE n = ?", [(n,) for n in self.places])
+        db.executemany("INSERT OR REPLACE INTO settled (n, at) VALUES (?, ?)", [(n, at) for n in self.places])
 
     def committed(self) -> None:
         """Nobody waits."""

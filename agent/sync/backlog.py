@@ -112,7 +112,7 @@ class Backlog:
         """The connection ended: nothing is known about what was in flight."""
         if len(self._sent) == 1:
             (alone,) = self._sent.values()
-            self._strikes[alone.message.seq] += 1
+            self._strikes[alone.message.n] += 1
         # Until something settles, one at a time shows which message it is, if it is one.
         self._careful = self._careful or bool(self._sent)
         self._sent.clear()
@@ -134,15 +134,15 @@ class Backlog:
             reason = self._reason_to_hold(message)
             if reason is None:
                 return message
-            self._held[message.seq] = Held(*reason, now_ns + HELD_NS)
+            self._held[message.n] = Held(*reason, now_ns + HELD_NS)
         return None
 
     def sent(self, mid: int, message: Outgoing, now_ns: int) -> None:
         """A message has been handed to the wire under this number."""
         self._sent[mid] = _Sent(message, now_ns)
-        if message.seq <= self._ever_sent:
+        if message.n <= self._ever_sent:
             self.resent += 1
-        self._ever_sent = max(self._ever_sent, message.seq)
+        self._ever_sent = max(self._ever_sent, message.n)
 
     def acknowledged(self, mid: int, code: int, now_ns: int) -> Settlement | None:
         """The broker answered; None if this was no ledger message.
@@ -154,7 +154,7 @@ class Backlog:
         sent = self._sent.pop(mid, None)
         if sent is None:
             return None
-        seq = sent.message.seq
+        seq = sent.message.n
         meaning = settlement(code, require_subscriber=self._require_subscriber)
         if meaning is Settlement.SETTLE:
             self._settle_one(seq)
@@ -198,7 +198,7 @@ class Backlog:
             self._rewind()  # reading from the start tells which of them are committed
 
     def _read(self) -> Outgoing | None:
-        flying = {one.message.seq for one in self._sent.values()}
+        flying = {one.message.n for one in self._sent.values()}
         while True:
             if not self._page:
                 rows = [] if self._dry else self._unsettled(self._cursor, PAGE)
@@ -209,22 +209,22 @@ class Backlog:
                     return None
                 self._page.extend(rows)
             message = self._page.popleft()
-            self._cursor = message.seq
-            if not (message.seq in self._settled or message.seq in self._held or message.seq in flying):
+            self._cursor = message.n
+            if not (message.n in self._settled or message.n in self._held or message.n in flying):
                 return message
 
     def _forget_committed(self, rows: Sequence[Outgoing]) -> None:
         """Drop what was settled and is no longer unsettled on the disk, from its first unsettled rows."""
-        still = {row.seq for row in rows}
-        seen_upto = rows[-1].seq if len(rows) >= PAGE else None
+        still = {row.n for row in rows}
+        seen_upto = rows[-1].n if len(rows) >= PAGE else None
         self._settled = {seq for seq in self._settled if seq in still or (seen_upto is not None and seq > seen_upto)}
 
     def _reason_to_hold(self, message: Outgoing) -> tuple[str, str] | None:
         size = len(message.body) + self._size_of(message.kind) + _PACKET_OVERHEAD
         if self._largest is not None and size > self._largest:
             return "too-large", f"{size} bytes, and the broker takes packets of at most {self._largest}"
-        if self._strikes[message.seq] >= STRIKES:
-            del self._strikes[message.seq]
+        if self._strikes[message.n] >= STRIKES:
+            del self._strikes[message.n]
             self._careful = False
             return "broker-fails", f"the broker failed at this message {STRIKES} times in a row"
         return None

@@ -5,8 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
+from agent.inspection.record import evidence_name
 from agent.inspection.screening import Screening
-from agent.store.evidence import EvidenceWriter, evidence_path
+from agent.store.evidence import EvidenceWriter
 from agent.store.transaction import Entry, VerdictEntry
 from samples import a_detection
 from store_rig import Store, an_entry, ledger, small_disk
@@ -24,7 +25,7 @@ class Handed:
 
     def __call__(self, entry: Entry) -> None:
         assert isinstance(entry, VerdictEntry)
-        path = evidence_path(self.folder, entry)
+        path = self.folder / evidence_name(entry.id, entry.record.frame.captured)
         self.entries.append(entry)
         self.on_disk.append(path.read_bytes() if path.is_file() else None)
 
@@ -164,7 +165,7 @@ def test_the_record_in_the_ledger_names_the_picture(tmp_path):
     writer.step(0)
     store.write()
     (message,) = ledger(tmp_path)
-    body = evidence_path(tmp_path / "evidence", entry).read_bytes()
+    body = (tmp_path / "evidence" / evidence_name(entry.id, entry.record.frame.captured)).read_bytes()
     assert message["evidence"]["sha256"] == hashlib.sha256(body).hexdigest()
     assert store.db.execute("SELECT evidence FROM records").fetchone() == (message["evidence"]["sha256"],)
     store.stop()

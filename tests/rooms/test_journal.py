@@ -283,7 +283,7 @@ def test_a_record_has_its_row(tmp_path):
     entry = an_entry(5, screening=Screening(0.9, 0.3), detections=[a_detection()], **facts)
     store.journal.put(entry)
     store.write()
-    found = rows(tmp_path, "SELECT id, seq, camera, frame, source, part, outcome, reason, kept, evidence FROM records")
+    found = rows(tmp_path, "SELECT id, n, camera, frame, source, part, outcome, reason, kept, evidence FROM records")
     assert found == [(entry.id, 1, "side", 5, "clear/a.jpg", "A-17", "fail", "confirmed", "all", None)]
     store.stop()
 
@@ -322,7 +322,7 @@ def test_settled_messages_leave_the_outbox_and_stay_in_the_ledger(tmp_path):
     store.write()
     store.journal.put(SettleEntry([1, 3]))
     store.write()
-    assert rows(tmp_path, "SELECT seq FROM outbox") == [(2,)]
+    assert rows(tmp_path, "SELECT n FROM outbox") == [(2,)]
     assert len(ledger(tmp_path)) == 3
     store.stop()
 
@@ -333,8 +333,8 @@ def test_another_device_name_changes_no_earlier_message(tmp_path):
     store.journal.put(replace(an_entry(1), replaced=2))
     store.write()
     store.crash()
-    before = rows(tmp_path, "SELECT body FROM messages WHERE seq = 1")
+    before = rows(tmp_path, "SELECT body FROM messages WHERE n = 1")
     later = Store(tmp_path, boot="later")
     later.clock.pass_minutes(60)
     later.stop()
-    assert rows(tmp_path, "SELECT body FROM messages WHERE seq = 1") == before
+    assert rows(tmp_path, "SELECT body FROM messages WHERE n = 1") == before

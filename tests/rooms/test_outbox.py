@@ -12,8 +12,8 @@ def test_unsettled_messages_come_oldest_first_and_not_all_at_once(tmp_path):
         store.journal.put(an_entry(number, latency=Latency(0, 1, None, 2)))
     store.journal.put(SettleEntry([2, 4]))
     store.write()
-    assert [one.seq for one in unsettled(store.db, 0, 3)] == [1, 3, 5]
-    assert [one.seq for one in unsettled(store.db, 5, 10)] == [6, 7]
+    assert [one.n for one in unsettled(store.db, 0, 3)] == [1, 3, 5]
+    assert [one.n for one in unsettled(store.db, 5, 10)] == [6, 7]
     assert unsettled(store.db, 7, 10) == []
     assert backlog(store.db) == 5
     store.stop()
@@ -58,7 +58,7 @@ def test_a_settlement_that_comes_twice_is_no_trouble(tmp_path):
     for _ in range(2):
         store.journal.put(SettleEntry([1, 99]))
         store.write()
-    assert [one.seq for one in unsettled(store.db, 0, 10)] == [2]
+    assert [one.n for one in unsettled(store.db, 0, 10)] == [2]
     store.stop()
 
 
@@ -69,7 +69,7 @@ def test_the_outbox_can_be_shown_by_kind(tmp_path):
     store.journal.put(an_entry(1))
     store.journal.put(an_entry(2))
     store.write()
-    sizes = [size for (size,) in rows(tmp_path, "SELECT length(body) FROM messages ORDER BY seq")]
+    sizes = [size for (size,) in rows(tmp_path, "SELECT length(body) FROM messages ORDER BY n")]
     assert outbox_by_kind(store.db) == [
         {"kind": "audit", "waiting": 1, "first": 1, "last": 1, "bytes": sizes[0]},
         {"kind": "inspections", "waiting": 2, "first": 2, "last": 3, "bytes": sizes[1] + sizes[2]},

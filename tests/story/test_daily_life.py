@@ -264,7 +264,7 @@ def test_sigterm_ends_it_within_five_seconds_whatever_hangs(tmp_path: Path) -> N
     server, broker = RtspServer(), Mosquitto(tmp_path / "broker")
     server.start()
     broker.start()
-    stream = {"name": "far", "kind": "rtsp", "url": server.url, "engine": "pcb-trace", "read_timeout_ms": 30_000}
+    stream = {"name": "far", "kind": "rtsp", "url": server.url, "engine": "pcb-trace", "read_timeout_ms": 30_000, "record": "all"}
     try:
         settings = config(tmp_path, simulated(), stream | {"open_timeout_ms": 30_000}, port=broker.port)
         with daemon(tmp_path, settings) as agent:
@@ -289,7 +289,7 @@ def test_without_any_broker_everything_is_kept(tmp_path: Path) -> None:
     with daemon(tmp_path, settings) as agent:
         agent.start()
         assert agent.wait(30) == 0
-        bodies = [row[0] for row in agent.ask("SELECT body FROM messages JOIN outbox USING (seq) ORDER BY seq")]
+        bodies = [row[0] for row in agent.ask("SELECT body FROM messages JOIN outbox USING (n) ORDER BY n")]
     ledger = Ledger.of(bodies)
     ledger.prove_whole()
     ledger.prove_rollups_add_up()
