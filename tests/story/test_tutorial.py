@@ -32,14 +32,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 STEP = re.compile(r"^<!-- test: (.+?) -->\n(?:```\w*\n(.*?)^```$)?", flags=re.MULTILINE | re.DOTALL)
 
-pytestmark = [
-    needs_mosquitto,
-    pytest.mark.broker,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not DEMO_PACKS, reason="the demo pack is not in engines/"),
-    pytest.mark.skipif(shutil.which("mosquitto_sub") is None, reason="mosquitto_sub is not installed"),
-]
-
 
 class Technician:
     """Somebody with a few terminals who does what the page says, in a folder that looks like the checkout.
@@ -134,6 +126,11 @@ def technician(tmp_path: Path) -> Iterator[Technician]:
     one.close()
 
 
+@needs_mosquitto
+@pytest.mark.broker
+@pytest.mark.timeout(240)
+@pytest.mark.skipif(not DEMO_PACKS, reason="the demo pack is not in engines/")
+@pytest.mark.skipif(shutil.which("mosquitto_sub") is None, reason="mosquitto_sub is not installed")
 def test_every_command_of_the_tutorial_works(technician: Technician) -> None:
     """From the demo to the annotated pictures, everything that the page shows happens."""
     for what, block in STEP.findall(PAGE):
