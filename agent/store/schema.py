@@ -245,7 +245,9 @@ def open_reader(folder: Path) -> Database:
         connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=5)
         connection.execute("PRAGMA query_only = ON")
         if _version(connection, path) < len(MIGRATIONS):
-            raise StoreError(f"{path}: was written by an older fieldgate. Start the daemon once: it brings it up to date.")
+            raise StoreError(
+                f"{path}: was written by an older fieldgate. Start the daemon once: it brings it up to date."
+            )
     except sqlite3.Error as error:
         _close(connection)
         raise StoreError(f"{path}: the database cannot be opened for reading: {error}") from None

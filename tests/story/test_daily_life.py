@@ -264,9 +264,10 @@ def test_sigterm_ends_it_within_five_seconds_whatever_hangs(tmp_path: Path) -> N
     server, broker = RtspServer(), Mosquitto(tmp_path / "broker")
     server.start()
     broker.start()
-    stream = {"name": "far", "kind": "rtsp", "url": server.url, "engine": "pcb-trace", "read_timeout_ms": 30_000, "record": "all"}
+    stream = {"name": "far", "kind": "rtsp", "url": server.url, "engine": "pcb-trace", "record": "all"}
+    stream |= {"open_timeout_ms": 30_000, "read_timeout_ms": 30_000}
     try:
-        settings = config(tmp_path, simulated(), stream | {"open_timeout_ms": 30_000}, port=broker.port)
+        settings = config(tmp_path, simulated(), stream, port=broker.port)
         with daemon(tmp_path, settings) as agent:
             agent.start()
             assert until(lambda: agent.ask("SELECT 1 FROM records WHERE camera = 'far'"), within_s=40), agent.told()
