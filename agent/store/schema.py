@@ -224,6 +224,11 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
+def _refuse_older(connection: sqlite3.Connection, path: Path) -> None:
+    if _version(connection, path) < len(MIGRATIONS):
+        raise StoreError(f"{path}: was written by an older fieldgate. Start the daemon once: it brings it up to date.")
+
+
 def _close(connection: sqlite3.Connection | None) -> None:
     if connection is not None:
         connection.close()
@@ -244,10 +249,7 @@ def open_reader(folder: Path) -> Database:
     try:
         connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=5)
         connection.execute("PRAGMA query_only = ON")
-        if _version(connection, path) < len(MIGRATIONS):
-            raise StoreError(
-                f"{path}: was written by an older fieldgate. Start the daemon once: it brings it up to date."
-            )
+        _refuse_older(connection, path)
     except sqlite3.Error as error:
         _close(connection)
         raise StoreError(f"{path}: the database cannot be opened for reading: {error}") from None
