@@ -264,7 +264,7 @@ def test_sigterm_ends_it_within_five_seconds_whatever_hangs(tmp_path: Path) -> N
     server, broker = RtspServer(), Mosquitto(tmp_path / "broker")
     server.start()
     broker.start()
-    stream = {"name": "far", "kind": "rtsp", "url": server.url, "engine": "pcb-trace", "record": "all"}
+    stream: dict[str, Any] = {"name": "far", "kind": "rtsp", "url": server.url, "engine": "pcb-trace", "record": "all"}
     stream |= {"open_timeout_ms": 30_000, "read_timeout_ms": 30_000}
     try:
         settings = config(tmp_path, simulated(), stream, port=broker.port)
