@@ -35,10 +35,10 @@ from agent.engine.loading import Engine, load_engine
 from agent.errors import ConfigError, StoreError
 from agent.handoff import Bell
 from agent.inspector import Inspector
-from agent.ledger.messages import alert_body
 from agent.ledger.rollups import LATENCY_BOUNDS_MS
 from agent.ledger.sealing import Origin
 from agent.line import Line, Station
+from agent.monitor.alerts import Alerts
 from agent.monitor.sensors import Sensors
 from agent.monitor.watch import Watch
 from agent.operations import Operations
@@ -98,6 +98,7 @@ class App:
             size=config.store.queue,
             on_commit=self._committed,
         )
+        self.alerts = Alerts(put=lambda body: self.journal.put(MessageEntry("alerts", body)), now=self._clock.now)
         self.reader = Reader(config.store.dir)
         self.modes = self._trusted_modes()
         self.evidence = EvidenceWriter(
@@ -126,6 +127,7 @@ class App:
             journal=self.journal,
             evidence=self.evidence,
             reader=self.reader,
+            alerts=self.alerts.standing,
             uplink=(lambda: self.uplink.snapshot() if self.uplink else {}) if config.mqtt.host else None,
         )
         self.uplink = self._made_uplink() if config.mqtt.host else None
@@ -150,10 +152,7 @@ class App:
     def _trusted_modes(self) -> Modes:
         modes = Modes(self.config.store.dir / "modes", self.config.engines)
         for engine, trouble in modes.troubles.items():
-            body = alert_body(
-                self._clock.now(), code="mode-file", severity="warning", raised=True, about=engine, text=trouble
-            )
-            self.journal.put(MessageEntry("alerts", body))
+            self.alerts.raised("mode-file", about=engine, text=trouble)
             _log.warning("mode.untrusted", engine=engine, reason=trouble)
         try:
             modes.settle()

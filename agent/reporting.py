@@ -40,6 +40,7 @@ class Reporting:
         journal: The journal.
         evidence: The evidence writer.
         reader: The database.
+        alerts: Which alerts stand.
         uplink: How the uplink is doing; None where no broker is configured.
     """
 
@@ -55,6 +56,7 @@ class Reporting:
         journal: Journal,
         evidence: EvidenceWriter,
         reader: Reader,
+        alerts: Callable[[], list[dict[str, Any]]],
         uplink: Callable[[], dict[str, Any]] | None,
     ) -> None:
         self._origin = origin
@@ -66,6 +68,7 @@ class Reporting:
         self._journal = journal
         self._evidence = evidence
         self._reader = reader
+        self._alerts = alerts
         self._uplink = uplink
         self._began = time.monotonic()
 
@@ -91,6 +94,7 @@ class Reporting:
                 for name, facts in self._engines.items()
             },
             "cameras": [capture.status() for capture in self._captures.values()],
+            "alerts": self._alerts(),
             "ledger": self.ledger(),
         }
 

@@ -24,8 +24,8 @@ from agent.inspection.frame import TRIGGERED, Moment
 from agent.inspection.record import STAGES, Evidence, Record, kept_as
 from agent.inspection.screening import Screening
 from agent.inspection.verdict import DISPOSITIONS, OUTCOMES, REASONS, Verdict, inconclusive, judge
-from agent.ledger.gaps import FrameGap, frame_gap_body
-from agent.ledger.messages import alert_body, audit_body
+from agent.ledger.gaps import GAPS, FrameGap, frame_gap_body
+from agent.ledger.messages import ALERTS, alert_body, audit_body
 from agent.ledger.rollups import LATENCY_BOUNDS_MS, SCORE_BINS, Rollup, RollupKey, rollup_body
 from agent.ledger.sealing import FIRST_PREV, SINGULAR, Draft, seal
 from agent.store.modes import MODES
@@ -199,8 +199,11 @@ def test_triggers_and_modes_are_those_of_the_code() -> None:
 
 def test_what_is_said_once_in_the_code_is_on_the_page() -> None:
     """Codes of gaps, alerts, ways and closings: what the code gives to the functions that make the messages."""
-    assert set(codes("gap")) == words_given("frame_gap_body", "code")
-    assert set(codes("alert")) == words_given("alert_body", "code")
+    text = page("reason-codes.md")
+    assert {row[0]: row[1] for row in rows(text, "| gap |")} == GAPS
+    assert {row[0]: (row[1], row[2]) for row in rows(text, "| alert |")} == ALERTS
+    assert words_given("frame_gap_body", "code") <= set(GAPS)
+    assert words_given("raised", None) <= set(ALERTS)
     assert set(codes("way")) == words_given("change_mode", "way") | words_given("audit_body", "way")
     closings = words_given("seal_rollups", "closed") | words_given("_write", "closed")
     assert set(codes("closed")) == closings | words_given("rollup_body", "closed")

@@ -1,10 +1,15 @@
-"""What will never come, and why: which frames were inspected and could not be written."""
+"""What will never come, and why: frames that could not be written, and what was written and had to go again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from agent.inspection.frame import Moment
+
+GAPS: Final[Mapping[str, str]] = {
+    "journal-full": "These frames were inspected and the disk did not keep up, so their verdicts will never come.",
+}
+"""Every reason code of a gap, and what it means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +87,58 @@ def frame_gap_body(moment: Moment, gap: FrameGap, *, code: str, text: str) -> di
     """Says that the verdicts of these frames will never come, and why."""
     frames = {"camera": gap.camera, "boot": gap.boot, "from": gap.first, "to": gap.last, "count": gap.count}
     return {**moment.to_json(), "frames": frames, "reason": {"code": code, "text": text}}
+
+
+@dataclass(frozen=True, slots=True)
+class NumberGap:
+    """A contiguous run of ledger messages that were evicted before anybody had them; both ends belong to it.
+
+    Attributes:
+        epoch: Whose numbers these are; not always the one in which the gap is told.
+        first: ``seq`` of the first one.
+        last: ``seq`` of the last one.
+        last_sha256: Of the last one's bytes, so that the chain goes on behind the gap.
+    """
+
+    epoch: str
+    first: int
+    last: int
+    last_sha256: str
+
+    @property
+    def count(self) -> int:
+        """How many messages."""
+        return self.last - self.first + 1
+
+
+def number_gaps(evicted: Iterable[tuple[str, int, str]]) -> list[NumberGap]:
+    """What touches makes one gap.
+
+    Args:
+        evicted: Epoch, ``seq`` and sha256 of each message that goes, in the ledger's order.
+    """
+    gaps: list[NumberGap] = []
+    for epoch, seq, sha256 in evicted:
+        before = gaps[-1] if gaps else None
+        if before is not None and (before.epoch, before.last + 1) == (epoch, seq):
+            gaps[-1] = replace(before, last=seq, last_sha256=sha256)
+        else:
+            gaps.append(NumberGap(epoch, seq, seq, sha256))
+    return gaps
+
+
+def number_gap_body(moment: Moment, gap: NumberGap, *, code: str, text: str) -> dict[str, Any]:
+    """Says that the messages with these numbers will never come, and why."""
+    seqs = {
+        "epoch": gap.epoch,
+        "from": gap.first,
+        "to": gap.last,
+        "count": gap.count,
+        "last_sha256": gap.last_sha256,
+    }
+    return {**moment.to_json(), "seqs": seqs, "reason": {"code": code, "text": text}}
+
+
+def evidence_gap_body(moment: Moment, records: Sequence[str], *, code: str, text: str) -> dict[str, Any]:
+    """Says that the pictures of these records are gone, and why."""
+    return {**moment.to_json(), "evidence": list(records), "reason": {"code": code, "text": text}}

@@ -1,8 +1,17 @@
 """The bodies of alerts and audit messages."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from agent.inspection.frame import Moment
+
+ALERTS: Final[Mapping[str, tuple[str, str]]] = {
+    "mode-file": (
+        "warning",
+        "An engine's mode file is missing or unreadable; the mode is shadow until it is set again.",
+    ),
+}
+"""Every alert's code, with its severity (``info``, ``warning``, ``critical``) and what it means."""
 
 
 def alert_body(

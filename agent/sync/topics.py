@@ -29,7 +29,9 @@ class Route:
 
 ROUTES: Final[Mapping[str, Route]] = {
     "online": Route("up/online", qos=1, retained=True, body="whether the agent is there; also its last will"),
-    "status": Route("up/status", qos=1, retained=True, body="versions, modes, cameras and the ledger's head"),
+    "status": Route(
+        "up/status", qos=1, retained=True, body="versions, modes, cameras, the alerts that stand and the ledger's head"
+    ),
     "health": Route("up/health", qos=0, retained=False, body="figures of the device and of the line"),
     "ledger": Route("up/ledger/{kind}", qos=1, retained=False, body="one sealed ledger message, its bytes unchanged"),
     "reply": Route("up/replies/{command id}", qos=1, retained=False, body="what became of a command"),
