@@ -16,6 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from contract import faults_of
 from waiting import until
 
 PROGRAM = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
@@ -129,7 +130,10 @@ def running(folder: Path, *, lines: tuple[str, ...] = (), users: dict[str, str] 
 
 
 class Central:
-    """A client at the other end: keeps everything it receives, in order, as (topic, body, retained)."""
+    """A client at the other end: keeps everything it receives, in order, as (topic, body, retained).
+
+    At its end everything must have kept the contract: docs/contract knows each message and each field of it.
+    """
 
     def __init__(self, port: int, *topics: str, name: str = "", user: str = "", password: str = "") -> None:
         self.received: list[tuple[str, bytes, bool]] = []
@@ -171,9 +175,11 @@ class Central:
         return [body for topic, body, _ in self.received if topic.startswith(topic_prefix)]
 
     def close(self) -> None:
-        """Disconnect and end the thread."""
+        """Disconnect, end the thread, and hold what was received against the contract."""
         self._client.disconnect()
         self._client.loop_stop()
+        faults = faults_of((topic, body) for topic, body, _ in self.received if "/up/" in topic)
+        assert not faults, "\n".join(["this breaks docs/contract (made from agent/central/contract):", *faults[:10]])
 
     def __enter__(self) -> "Central":
         return self

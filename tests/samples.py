@@ -70,3 +70,21 @@ def a_draft(body: dict[str, Any] | None = None, *, kind: str = "alerts", number:
     """A ledger message without a place in the chain."""
     identity = f"01930000-0000-7000-8000-{number:012x}"
     return Draft(kind, identity, ORIGIN, {"at": "2026-11-22T09:00:00.123456Z"} if body is None else body)
+
+
+def a_status() -> dict[str, Any]:
+    """The body of ``up/status`` of an agent without cameras."""
+    return {
+        "schema": "fieldgate.status/1",
+        "site": ORIGIN.site,
+        "device": ORIGIN.device,
+        "boot": ORIGIN.boot,
+        "kernel_boot": ORIGIN.kernel_boot,
+        **MOMENT.to_json(),
+        "agent": "0.1.0",
+        "modes": {},
+        "engines": {},
+        "cameras": [],
+        "alerts": [],
+        "ledger": {"epoch": "e", "head": 0, "settled": 0, "oldest_kept": None},
+    }

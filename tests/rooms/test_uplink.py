@@ -22,6 +22,7 @@ from agent.sync.verbs import CHECKS
 from agent.sync.wire import Broker
 from fakes import FakeBroker, FakeServer
 from mosquitto import Central, Mosquitto, needs_mosquitto, running
+from samples import a_status
 from waiting import until
 
 TOPICS = Topics.of("fieldgate/1", "plant-a", "cam-7")
@@ -83,7 +84,7 @@ def an_uplink(
         now_ns=now_ns,
         unsettled=disk.unsettled,
         settle=disk.settle,
-        status=lambda: {"agent": "0.1.0"},
+        status=a_status,
         commands=commands,
         stop=stop or threading.Event(),
     )
