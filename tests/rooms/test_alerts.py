@@ -1,10 +1,13 @@
+from collections.abc import Mapping
+from typing import Any
+
 from agent.monitor.alerts import Alerts
 from samples import MOMENT
 
 
 def test_trouble_is_told_once_when_it_begins_and_once_when_it_is_over():
     """However often it is seen meanwhile; an alert that does not stand is not cleared."""
-    told = []
+    told: list[Mapping[str, Any]] = []
     alerts = Alerts(put=told.append, now=lambda: MOMENT)
     alerts.cleared("mode-file", about="weld", text="never was")
     alerts.raised("mode-file", about="weld", text="unreadable")
