@@ -50,6 +50,7 @@ from agent.store.journal import Journal
 from agent.store.modes import Modes
 from agent.store.outbox import unsettled
 from agent.store.reader import Reader
+from agent.store.recorded_log import RecordedLog
 from agent.store.remembered import remember, remembered
 from agent.store.schema import hold_write_lock, open_writer
 from agent.store.transaction import CloseRollups, MessageEntry, SettleEntry
@@ -97,6 +98,7 @@ class App:
             commit_ms=config.store.commit_ms,
             size=config.store.queue,
             on_commit=self._committed,
+            recorded=RecordedLog(config.store.recorded_log).add,
         )
         self.alerts = Alerts(put=lambda body: self.journal.put(MessageEntry("alerts", body)), now=self._clock.now)
         self.reader = Reader(config.store.dir)

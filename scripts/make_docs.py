@@ -39,6 +39,7 @@ EXAMPLES: Final[dict[str, object]] = {
     "ca_file": "/etc/fieldgate/ca.pem",
     "cert_file": "/etc/fieldgate/device.pem",
     "key_file": "/etc/fieldgate/device.key",
+    "recorded_log": "/var/log/fieldgate-recorded.txt",
     "part": "A-17",
     "batch": "221",
     "serial": "000431",

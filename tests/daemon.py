@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,11 @@ class Daemon:
         self.log = folder / "daemon.log"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it; returns at once."""
+    def start(self, *, under: Sequence[str] = (), settings: Mapping[str, str] | None = None) -> None:
+        """Start it, under another command (a tracer) and with more in its environment if wanted; returns at once."""
+        command = [*under, FIELDGATE, "run", "--config", str(self.config)]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen([FIELDGATE, "run", "--config", str(self.config)], stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **(settings or {})})
 
     @property
     def running(self) -> bool:

@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -44,13 +44,23 @@ class ManualClock:
 class Store:
     """One process on a store: the lock, the connection and the journal. ``crash`` ends it without a last word."""
 
-    def __init__(self, folder: Path, *, boot: str = ORIGIN.boot, size: int = 64, clock: ManualClock | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        boot: str = ORIGIN.boot,
+        size: int = 64,
+        clock: ManualClock | None = None,
+        recorded: Callable[[Sequence[str]], None] = lambda _ids: None,
+    ) -> None:
         self.folder = folder
         self.clock = clock or ManualClock()
         self.woken = 0
         self._lock: IO[str] = hold_write_lock(folder)
         self.db: Database = open_writer(folder)
-        self.journal = a_journal(self.db, boot=boot, size=size, clock=self.clock, on_commit=self._wake)
+        self.journal = a_journal(
+            self.db, boot=boot, size=size, clock=self.clock, on_commit=self._wake, recorded=recorded
+        )
 
     def _wake(self) -> None:
         self.woken += 1
@@ -81,12 +91,26 @@ class Store:
 
 
 def a_journal(
-    db: Database, *, clock: ManualClock, boot: str = ORIGIN.boot, size: int = 64, on_commit: Callable[[], None]
+    db: Database,
+    *,
+    clock: ManualClock,
+    boot: str = ORIGIN.boot,
+    size: int = 64,
+    on_commit: Callable[[], None],
+    recorded: Callable[[Sequence[str]], None] = lambda _ids: None,
 ) -> Journal:
     """A journal that does not let entries gather."""
     origin = Origin(ORIGIN.site, ORIGIN.device, boot, ORIGIN.kernel_boot)
     return Journal(
-        db, origin=origin, now=clock, new_id=new_uuid7, commit_ms=0, size=size, on_commit=on_commit, retry_s=0.05
+        db,
+        origin=origin,
+        now=clock,
+        new_id=new_uuid7,
+        commit_ms=0,
+        size=size,
+        on_commit=on_commit,
+        recorded=recorded,
+        retry_s=0.05,
     )
 
 

@@ -251,6 +251,9 @@ class StoreSection(Section):
     )
     evidence_quality: int = Field(default=90, ge=10, le=100, description="JPEG quality.")
     evidence_queue: int = Field(default=16, ge=1, le=1_000, description="Pictures that may wait to be encoded.")
+    recorded_log: Path | None = Field(
+        default=None, description="For proofs: file that gets the id of each record after its commit; none: nothing."
+    )
 
 
 class MqttSection(Section):

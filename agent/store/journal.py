@@ -52,6 +52,7 @@ class Journal:
         commit_ms: How long entries may gather.
         size: Verdicts that may wait.
         on_commit: Called after each commit that appended messages; must not wait.
+        recorded: Called after each commit with the ids of its records, before anybody else hears of them.
         retry_s: Pause before a refused batch is tried again.
 
     Raises:
@@ -68,6 +69,7 @@ class Journal:
         commit_ms: int,
         size: int,
         on_commit: Callable[[], None],
+        recorded: Callable[[Sequence[str]], None] = lambda _ids: None,
         retry_s: float = RETRY_S,
     ) -> None:
         self._db = db
@@ -77,6 +79,7 @@ class Journal:
         self._commit_s = commit_ms / 1000
         self._size = size
         self._on_commit = on_commit
+        self._recorded = recorded
         self._retry_s = retry_s
         self._waiting: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._hurry = threading.Event()
@@ -206,6 +209,7 @@ class Journal:
             return False
         self._stale = False
         self._succeeded(transaction)
+        self._recorded(transaction.recorded)
         for entry in batch:
             entry.committed()
         if transaction.appended:

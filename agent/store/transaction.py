@@ -52,6 +52,7 @@ class Transaction:
         self._sha256: str = FIRST_PREV if row is None else row[2]
         self.epoch_number: int = 0 if row is None else row[3]
         self._began_at = self.seq
+        self.recorded: list[str] = []  # ids of the records in it
 
     @property
     def appended(self) -> int:
@@ -77,6 +78,7 @@ class Transaction:
     def record(self, record_id: str, record: Record) -> None:
         """Append a record, its row, and the row of its JPEG where it has one."""
         n = self.append(Draft("inspections", record_id, self.origin, record.to_json()))
+        self.recorded.append(record_id)
         frame, verdict = record.frame, record.verdict
         self.db.conn.execute(
             "INSERT INTO records (id, n, boot, camera, frame, role, source, part, engine, mode, kept, outcome, "
