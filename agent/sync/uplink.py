@@ -181,11 +181,30 @@ class Uplink:
             self._send_backlog()
 
     def close(self) -> None:
-        """Say that the agent stops on purpose, and disconnect; takes at most a second."""
+        """Say that the agent stops on purpose, and disconnect; takes little more than a second at most."""
+        until_ns = self._now_ns() + round(GOODBYE_S * SECOND_NS)
         if self._session.connected:
-            self._publish(self._session.stopped())
-        self._broker.disconnect(graceful=self._session.connected, wait_s=GOODBYE_S)
+            goodbye = self._session.stopped()
+            self._notes.sent(self._publish(goodbye), goodbye, self._now_ns())
+            self._hear_out(until_ns)
+        self._broker.disconnect(graceful=self._session.connected, wait_s=max(_SHORTEST_WAIT_S, self._left_s(until_ns)))
         self._over("stopped", None, "")
+
+    def _hear_out(self, until_ns: int) -> None:
+        """Wait until the broker has answered everything: a line that closes under its answers is taken for broken.
+
+        Then it would speak the will after our goodbye.
+        """
+        while self._session.connected and self._oldest_sent_ns() is not None and self._left_s(until_ns) > 0:
+            try:
+                event = self._broker.events.get(timeout=self._left_s(until_ns))
+            except queue.Empty:
+                return
+            if isinstance(event, Acknowledged | Disconnected):
+                self._handle(event)
+
+    def _left_s(self, until_ns: int) -> float:
+        return (until_ns - self._now_ns()) / SECOND_NS
 
     def _until_due_s(self) -> float:
         now_ns = self._now_ns()

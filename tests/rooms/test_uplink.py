@@ -402,6 +402,36 @@ def test_a_stop_says_stopped_and_the_will_stays_quiet() -> None:
     assert desk.shown["state"] == "stopped"
 
 
+def test_a_stop_waits_for_the_acknowledgements_that_are_on_their_way() -> None:
+    """The line is closed when the broker has answered everything, the goodbye too; a broker cut off speaks the will."""
+    desk = Desk(rows=3)
+    desk.server.patient = True
+    desk.work()
+    answered: list[int] = []
+
+    def disconnect(*, graceful: bool, wait_s: float = 0.0) -> None:
+        answered.append(len(desk.server.waiting_words()))
+        FakeBroker.disconnect(desk.broker, graceful=graceful, wait_s=wait_s)
+
+    desk.broker.disconnect = disconnect  # type: ignore[method-assign]
+    threading.Timer(0.1, desk.server.answer_waiting).start()
+    desk.uplink.close()
+    assert answered == [0]
+    assert desk.disk.told == [1, 2, 3]
+    assert desk.said(TOPICS.online)[-1]["state"] == "stopped"
+
+
+def test_a_stop_does_not_wait_for_ever_for_a_silent_broker() -> None:
+    """After a second the agent goes all the same."""
+    desk = Desk(rows=3)
+    desk.server.patient = True
+    desk.work()
+    began = time.monotonic()
+    desk.uplink.close()
+    assert time.monotonic() - began < 3
+    assert desk.shown["state"] == "stopped"
+
+
 def test_a_disk_that_cannot_be_read_is_a_state_and_ends_by_itself() -> None:
     """Nothing is lost, nothing raised; sending goes on when reading does."""
     desk = Desk(rows=3)
@@ -651,6 +681,21 @@ def test_a_command_travels_to_the_agent_and_its_replies_back(mosquitto: Mosquitt
             assert until(lambda: json.loads(central.bodies(TOPICS.online)[-1])["state"] == "stopped")
     finally:
         agent.end()
+
+
+@needs_mosquitto
+@pytest.mark.broker
+def test_a_stop_in_the_middle_of_a_backlog_leaves_stopped_behind_every_time(mosquitto: Mosquitto) -> None:
+    """Twenty stops while messages flow: what stays retained is ``stopped``, never the will."""
+    mosquitto.start()
+    with Central(mosquitto.port, f"{TOPICS.root}/up/ledger/#"):
+        for _ in range(20):
+            agent = Running(mosquitto.port, rows=2_000)
+            assert until(lambda: agent.disk.told)  # noqa: B023 - asked at once
+            agent.end()
+            with Central(mosquitto.port, TOPICS.online) as late:
+                assert until(lambda: late.received)
+                assert [json.loads(body)["state"] for _, body, _ in late.received] == ["stopped"]
 
 
 @needs_mosquitto
