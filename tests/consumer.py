@@ -36,6 +36,27 @@ class Ledger:
             assert message["prev"] == previous, f"the chain is broken at {message['seq']}"
             previous = hashlib.sha256(body).hexdigest()
 
+    def prove_accounted(self, head: int | None = None) -> set[int]:
+        """Every number came or a gap says that it never will, and the chain holds across gaps; the explained ones."""
+        hashes = [hashlib.sha256(body).hexdigest() for body in self.bodies]
+        came = {message["seq"]: sha256 for message, sha256 in zip(self.messages, hashes, strict=True)}
+        assert len(came) == len(self.messages), "one number, two messages"
+        explained: dict[int, str | None] = {}
+        for gap in (one["seqs"] for one in self.of_kind("gap") if "seqs" in one):
+            assert gap["epoch"] == self.messages[0]["epoch"]
+            assert gap["count"] == gap["to"] - gap["from"] + 1
+            numbers = range(gap["from"], gap["to"] + 1)
+            assert not explained.keys() & set(numbers), "a number is told to be gone twice"
+            explained.update(dict.fromkeys(numbers))
+            explained[gap["to"]] = gap["last_sha256"]
+        unexplained = set(range(1, (head or max(came)) + 1)) - came.keys() - explained.keys()
+        assert not unexplained, f"nobody knows what became of {sorted(unexplained)[:10]}"
+        known = {0: "0" * 64, **{seq: sha256 for seq, sha256 in explained.items() if sha256}, **came}
+        for message in self.messages:
+            before = known.get(message["seq"] - 1)
+            assert before in {None, message["prev"]}, f"the chain is broken at {message['seq']}"
+        return set(explained)
+
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
         """The messages of one kind, such as ``inspection``."""
         return [message for message in self.messages if message["schema"] == f"fieldgate.{kind}/1"]

@@ -8,6 +8,10 @@ from agent.inspection.frame import Moment
 
 GAPS: Final[Mapping[str, str]] = {
     "journal-full": "These frames were inspected and the disk did not keep up, so their verdicts will never come.",
+    "evidence-evicted": "These pictures had to make room before they were sent anywhere.",
+    "evidence-expired": "These pictures reached the age up to which their class is kept, and were never sent.",
+    "evidence-missing": "The files of these pictures are gone from the disk, and the agent did not remove them.",
+    "ledger-evicted": "These messages were never acknowledged and had to make room for newer ones.",
 }
 """Every reason code of a gap, and what it means."""
 

@@ -160,7 +160,8 @@ _THIRD = (
     f"CREATE TRIGGER evidence_added AFTER INSERT ON evidence BEGIN {_ADD} END",
     f"CREATE TRIGGER evidence_removed AFTER DELETE ON evidence BEGIN {_TAKE} END",
     f"CREATE TRIGGER evidence_changed AFTER UPDATE OF kept, state, held, bytes ON evidence BEGIN {_TAKE} {_ADD} END",
-    "CREATE INDEX evidence_by_value ON evidence (kept, state, held, asked, captured_at)",
+    "ALTER TABLE evidence ADD COLUMN reviewed INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX evidence_by_worth ON evidence (kept, reviewed, state, held, asked, captured_at)",
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)

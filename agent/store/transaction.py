@@ -276,7 +276,10 @@ class SettleEntry:
         at = utc_text(transaction.moment.wall)
         db = transaction.db.conn
         db.executemany("DELETE FROM outbox WHERE n = ?", [(n,) for n in self.places])
-        db.executemany("INSERT OR REPLACE INTO settled (n, at) VALUES (?, ?)", [(n, at) for n in self.places])
+        db.executemany(  # one that had to make room while it was on its way is there no more
+            "INSERT OR REPLACE INTO settled (n, at) SELECT n, ? FROM messages WHERE n = ?",
+            [(at, n) for n in self.places],
+        )
 
     def committed(self) -> None:
         """Nobody waits."""
