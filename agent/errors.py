@@ -94,3 +94,8 @@ class BadCommand(SyncError):
 
 class ControlError(FieldgateError):
     """The running daemon cannot be reached, or it refused the request."""
+
+
+def in_words(error: BaseException) -> str:
+    """What an error says to a technician: an operating system's without its number and file name."""
+    return str(getattr(error, "strerror", None) or error)

@@ -117,6 +117,7 @@ class Line:
         self._totals = Rollup()
         self._last: dict[str, dict[str, Any]] = {}
         self._pictures: dict[str, Image] = {}
+        self._untold = {one.camera.name: 0 for one in self._stations}  # replaced frames whose verdict was lost
         self.heartbeat = Heartbeat()
 
     def run(self) -> None:
@@ -184,8 +185,8 @@ class Line:
         camera, verdict = station.camera, inspection.verdict
         draw = audit_draw(seed=camera.audit_seed, boot=self._boot, camera=camera.name, number=frame.number)
         audited = draw < camera.audit_rate
-        policy = "all" if camera.records_all else "notable"
-        kept = kept_as(verdict, policy=policy, triggered=frame.trigger.triggered, audited=audited)
+        triggered = frame.trigger.triggered
+        kept = kept_as(verdict, policy=camera.records(triggered=triggered), triggered=triggered, audited=audited)
         record = Record(
             frame=replace(frame, image=None),
             engine=station.inspector.facts,
@@ -199,13 +200,15 @@ class Line:
             verdict=verdict,
             latency=latency,
         )
-        entry = VerdictEntry(self._new_id(), record, replaced=replaced)
+        entry = VerdictEntry(self._new_id(), record, replaced=replaced + self._untold[camera.name])
         if frame.trigger.token is not None:
             entry = replace(entry, done=partial(self._recorded, entry))
         self._count(record, replaced)
         if frame.image is not None:
             self._pictures[camera.name] = frame.image
-        if camera.live and not self._journal.accepts(frame):
+        accepted = not camera.live or self._journal.accepts(frame)
+        self._untold[camera.name] = 0 if accepted else entry.replaced
+        if not accepted:
             if frame.trigger.token is not None:
                 self._unrecorded(frame)
             return

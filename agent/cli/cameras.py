@@ -36,7 +36,7 @@ def list_cameras(config: ConfigOption = DEFAULT_PATH, *, as_json: JsonOption = F
             "engine": camera.engine,
             "trigger": camera.trigger,
             "region": camera.region,
-            "record": "all" if camera.records_all else "notable",
+            "record": camera.records(triggered=camera.trigger == "mqtt"),
             "state": seen.get(camera.name, {}).get("state"),
             "frames": seen.get(camera.name, {}).get("frames"),
             "reason": seen.get(camera.name, {}).get("reason") or None,

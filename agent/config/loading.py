@@ -21,7 +21,7 @@ from agent.config.sections import (
     StoreSection,
 )
 from agent.config.sentences import sentences
-from agent.errors import ConfigError
+from agent.errors import ConfigError, in_words
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -128,7 +128,7 @@ def read_toml(path: Path) -> dict[str, Any]:
             f"{path}: there is no such file. Give one with --config, or copy config.example.toml."
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
+        raise ConfigError(f"{path}: cannot be read: {in_words(error)}") from None
     return _tables(text, where=str(path))
 
 

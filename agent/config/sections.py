@@ -84,7 +84,7 @@ class AnyCamera(Section):
     trigger_queue: int = Field(default=16, ge=1, le=1_000, description="Triggered frames that may wait for the line.")
     record: Literal["auto", "all", "notable"] = Field(
         default="auto",
-        description="What becomes a record: all, notable, or auto (notable for a live untriggered camera).",
+        description="What becomes a record: all, notable, or auto (notable for what a live camera takes untriggered).",
     )
     audit_rate: float = Field(
         default=0.001, ge=0, le=1, description="Share of cleared frames that become records all the same."
@@ -111,12 +111,11 @@ class AnyCamera(Section):
         """Whether frames that nobody takes are lost, as opposed to files, which wait."""
         return True
 
-    @property
-    def records_all(self) -> bool:
-        """Whether every verdict becomes a record."""
-        if self.record == "auto":
-            return self.trigger == "mqtt" or not self.live
-        return self.record == "all"
+    def records(self, *, triggered: bool) -> Literal["all", "notable"]:
+        """Which verdicts become records; with ``auto``, whatever somebody asked for is traceable, and so are files."""
+        if self.record != "auto":
+            return self.record
+        return "all" if triggered or self.trigger == "mqtt" or not self.live else "notable"
 
 
 class FileCamera(AnyCamera):

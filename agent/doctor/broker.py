@@ -6,6 +6,7 @@ from typing import Final
 
 from agent.doctor.check import Answer, Check, fail, ok, skip, warn
 from agent.doctor.installation import Installation
+from agent.errors import in_words
 from agent.sync.retry import bad_credentials, puback_text
 from agent.sync.wire import Refused, Unreachable
 
@@ -28,7 +29,7 @@ def _name(installation: Installation, _about: str) -> Answer:
         found = socket.getaddrinfo(host, installation.config.mqtt.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         return fail(
-            f"{host}: {error}",
+            f"{host}: {in_words(error)}",
             cause="the name is mistyped, or this device reaches no name server",
             fix=f"getent hosts {host}; then correct mqtt.host in {installation.path} or /etc/resolv.conf",
         )

@@ -47,7 +47,11 @@ def _valid(installation: Installation, _about: str) -> Answer:
             cause="the config has no [[cameras]] table",
             fix=f"add one to {installation.path}; config.example.toml has one of each kind",
         )
-    return ok(f"{len(settings.cameras)} cameras, {len(settings.engines)} engines")
+    return ok(f"{_counted(len(settings.cameras), 'camera')}, {_counted(len(settings.engines), 'engine')}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 CHECKS = (

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from agent.config.sentences import sentences
 from agent.engine.manifest import Manifest
-from agent.errors import PackError
+from agent.errors import PackError, in_words
 from agent.inspection.verdict import Rules
 from agent.ledger.sealing import sha256_hex
 
@@ -77,7 +77,7 @@ def read_pack(folder: Path) -> Pack:
         what = "has no pack.toml, so it is no engine pack" if folder.is_dir() else "there is no such folder"
         raise PackError(f"{folder}: {what}. Give the folder of an engine pack.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise PackError(f"{path}: cannot be read: {error}") from None
+        raise PackError(f"{path}: cannot be read: {in_words(error)}") from None
     try:
         manifest = Manifest.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

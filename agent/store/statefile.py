@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.errors import StoreError
+from agent.errors import StoreError, in_words
 
 
 def write_atomically(path: Path, body: bytes) -> None:
@@ -61,7 +61,7 @@ def read_state(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: cannot be read: {error}") from None
+        raise StoreError(f"{path}: cannot be read: {in_words(error)}") from None
     if not isinstance(state, dict):
         raise StoreError(f"{path}: does not hold a table")
     return state

@@ -23,7 +23,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.config.sections import MqttSection
-from agent.errors import SyncError
+from agent.errors import SyncError, in_words
 from agent.sync.credentials import Unusable, password, tls_context
 from agent.sync.wire import (
     Acknowledged,
@@ -177,7 +177,7 @@ class _Link:
         except ssl.SSLError as fault:
             self._ended("tls", f"the encrypted connection failed: {fault}. Check mqtt.ca_file and the clock")
         except (OSError, UnicodeError) as fault:
-            self._ended("network", f"{self._address()} cannot be reached: {fault}")
+            self._ended("network", f"{self._address()} cannot be reached: {in_words(fault)}")
         except Exception as fault:  # noqa: BLE001 - a broker's bytes may not end the process
             self._ended("no-answer", f"{self._address()} sent what is not MQTT: {fault!r}")
         finally:

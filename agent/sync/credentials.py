@@ -3,6 +3,7 @@
 import ssl
 
 from agent.config.sections import MqttSection
+from agent.errors import in_words
 
 
 class Unusable(Exception):
@@ -39,7 +40,9 @@ def password(settings: MqttSection) -> str | None:
     try:
         return settings.password_file.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
     except (OSError, UnicodeError) as fault:
-        raise Unusable(f"mqtt.password_file cannot be read: {fault}", cause="password-file") from fault
+        raise Unusable(
+            f"{settings.password_file}: the password cannot be read: {in_words(fault)}", cause="password-file"
+        ) from fault
 
 
 def tls_context(settings: MqttSection) -> ssl.SSLContext:

@@ -275,19 +275,20 @@ def test_a_table_is_as_good_as_a_file():
 
 
 @pytest.mark.parametrize(
-    ("text", "all_"),
+    ("text", "untriggered", "triggered"),
     [
-        (GOOD, False),  # live and untriggered
-        (GOOD + "trigger = 'interval'\n", False),
-        (GOOD + "trigger = 'mqtt'\n", True),
-        (FOLDER, True),
-        (GOOD + "record = 'all'\n", True),
-        (FOLDER + "record = 'notable'\n", False),
+        (GOOD, "notable", "all"),  # a live camera
+        (GOOD + "trigger = 'interval'\n", "notable", "all"),
+        (GOOD + "trigger = 'mqtt'\n", "all", "all"),
+        (FOLDER, "all", "all"),
+        (GOOD + "record = 'all'\n", "all", "all"),
+        (FOLDER + "record = 'notable'\n", "notable", "notable"),
     ],
 )
-def test_what_is_recorded_by_default(text, all_):
-    """With record auto, files and triggered cameras record every verdict, a live camera the notable ones."""
-    assert parse(text, where="f.toml").cameras[0].records_all is all_
+def test_what_is_recorded_by_default(text, untriggered, triggered):
+    """With record auto, files and triggered frames are all recorded, a live camera's other frames where notable."""
+    camera = parse(text, where="f.toml").cameras[0]
+    assert (camera.records(triggered=False), camera.records(triggered=True)) == (untriggered, triggered)
 
 
 def test_a_secret_is_the_first_line_of_its_file(tmp_path):

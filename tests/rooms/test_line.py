@@ -357,6 +357,13 @@ def test_files_and_triggered_cameras_keep_every_record(tmp_path, engine):
     assert sorted((one["camera"], one["kept"]) for one in rig.records()) == [("files", "all"), ("top", "all")]
 
 
+def test_whoever_triggers_a_continuous_camera_gets_a_record(tmp_path, engine):
+    """By default an asked frame is a part, though the camera's other clear frames are only counted."""
+    rig = Rig(tmp_path, engine, live(record="auto", audit_rate=0))
+    rig.inspect(seen(1), asked(2), seen(3))
+    assert [(one["frame"], one["kept"]) for one in rig.records()] == [(2, "all")]
+
+
 def test_the_audit_sample_can_be_drawn_again(tmp_path, engine):
     """Which cleared frames are kept for audit follows from seed, boot, camera and number alone."""
     rig = Rig(tmp_path, engine, live(record="notable", audit_rate=0.3, audit_seed=7))
@@ -413,6 +420,19 @@ def test_replaced_frames_are_counted_apart(tmp_path, engine):
     rig.records()
     total = rollup_sum(rig.store.folder)
     assert (total["frames"], total["replaced"]) == (2, 3)
+
+
+def test_what_was_replaced_before_a_lost_verdict_is_counted_with_the_next_one(tmp_path, engine):
+    """A verdict that finds no room takes no count with it."""
+    rig = Rig(tmp_path, engine, live(), size=2)
+    rig.inspect(seen(1), seen(2))
+    rig.inspect(seen(5), replaced=2)
+    rig.inspect(seen(7), replaced=1)
+    rig.store.write()
+    rig.inspect(seen(8))
+    rig.records()
+    total = rollup_sum(rig.store.folder)
+    assert (total["frames"], total["replaced"]) == (3, 3)
 
 
 def test_whoever_asked_is_told_after_the_commit(tmp_path, engine):

@@ -156,7 +156,7 @@ def test_the_shipped_engine_is_the_one_that_is_used(tmp_path: Path):
     settings = demo_settings(pack, tmp_path, "localhost")
     (camera,) = settings.cameras
     assert pack.parent == ROOT / "engines"
-    assert (camera.kind, camera.records_all) == ("simulated", True)
+    assert (camera.kind, camera.records(triggered=False)) == ("simulated", "all")
     assert (settings.mqtt.host, settings.mqtt.port) == ("localhost", 1883)
 
 
