@@ -9,6 +9,7 @@ process or leave a connection that looks alive and is not.
 
 import contextlib
 import queue
+import re
 import socket
 import ssl
 import threading
@@ -44,6 +45,7 @@ _UNACKNOWLEDGED_COMMANDS: Final = 100
 _RECEIVE_MAXIMUM: Final = 65_535  # what the standard means when a broker does not say
 _TURN_S: Final = 1.0
 _LINE_BROKE: Final = 0x80
+_ALERT: Final = re.compile(r"\b(?:TLS|SSL)V\w+?_ALERT_(\w+)")
 
 
 class PahoBroker:
@@ -124,6 +126,7 @@ class _Link:
         self._abandoned = threading.Event()
         self._answer_s = 0.0
         self._stage = "waiting"  # then "connected", then "over"
+        self._alert: str | None = None
         self._five = settings.version == "5"
         self.client = self._made_client(client_id)
         self.client.will_set(will.topic, will.body, 1, will.retain)
@@ -165,6 +168,7 @@ class _Link:
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
+        client.on_log = self._on_log
         return client
 
     def _run(self) -> None:
@@ -217,13 +221,19 @@ class _Link:
                 return
 
     def _close(self) -> None:
+        if self._alert is not None:  # TLS 1.3 says so only after the handshake
+            self._ended(
+                "tls",
+                f"{self._address()} refuses this device's certificate ({self._alert}). Check mqtt.cert_file: who "
+                "signed it, until when it is valid, and both clocks",
+            )
         self._ended("no-answer", f"{self._address()} does not answer as an MQTT {self._settings.version} broker")
         if (line := self.client.socket()) is not None:
             with contextlib.suppress(OSError):
                 line.close()
         # The callbacks hold this object and it holds the client: without them both go at once, files closed.
         self.client.on_connect = self.client.on_disconnect = self.client.on_publish = None
-        self.client.on_subscribe = self.client.on_message = None
+        self.client.on_subscribe = self.client.on_message = self.client.on_log = None
 
     def _ended(self, cause: str, text: str) -> None:
         """Announce the end, once, in the way that fits how far the link came."""
@@ -237,6 +247,12 @@ class _Link:
         return f"{self._settings.host}:{self._settings.port}"
 
     # The thread is ours, but paho holds its locks here: nothing below does more than put.
+
+    def _on_log(self, _client: mqtt.Client, _data: object, _level: int, text: str) -> None:
+        """The one thing that paho tells nowhere else: the alert with which the broker ended the encryption."""
+        found = _ALERT.search(text)
+        if found is not None:
+            self._alert = found[1].replace("_", " ").lower()
 
     def _on_connect(
         self,

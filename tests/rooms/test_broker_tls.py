@@ -1,6 +1,5 @@
 """The encrypted wire: what it accepts, and what it will not talk to."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,31 +8,10 @@ import pytest
 from agent.config.sections import MqttSection
 from agent.sync.broker import PahoBroker
 from agent.sync.wire import Connected, Event, Refused, Unreachable, Will
+from certificates import authority, certificate, identity, open_to_all
 from mosquitto import Mosquitto, needs_mosquitto, running
 
 pytestmark = [needs_mosquitto, pytest.mark.broker]
-
-
-def openssl(folder: Path, *arguments: str) -> None:
-    """Run openssl in a folder."""
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def authority(folder: Path, name: str) -> None:
-    """A certificate authority: name.key and name.crt."""
-    new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
-    usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
-    openssl(folder, *new, *usage, "-keyout", f"{name}.key", "-out", f"{name}.crt")
-
-
-def certificate(folder: Path, name: str, *, address: str, signer: str = "ca") -> None:
-    """A certificate for an address, signed by an authority: name.key and name.crt."""
-    (folder / f"{name}.ext").write_text(f"subjectAltName={address}\n", encoding="utf-8")
-    new = ["req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"]
-    openssl(folder, *new, "-keyout", f"{name}.key", "-out", f"{name}.csr")
-    sign = ["x509", "-req", "-in", f"{name}.csr", "-CA", f"{signer}.crt", "-CAkey", f"{signer}.key"]
-    openssl(folder, *sign, "-CAcreateserial", "-days", "2", "-extfile", f"{name}.ext", "-out", f"{name}.crt")
-    (folder / f"{name}.key").chmod(0o644)  # Mosquitto, started by root, reads it as its own user
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +23,9 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     certificate(folder, "broker", address="IP:127.0.0.1")
     certificate(folder, "elsewhere", address="DNS:elsewhere.example")
     certificate(folder, "device", address="DNS:device")
-    for one in (folder, *folder.parents[:3]):
-        one.chmod(one.stat().st_mode | 0o111)
-    return folder
+    identity(folder, "expired", subject="/CN=device", days=-1)
+    identity(folder, "foreign", subject="/CN=device", signer="stranger")
+    return open_to_all(folder)
 
 
 def tls_lines(keys: Path, name: str, *more: str) -> tuple[str, ...]:
@@ -81,6 +59,19 @@ def test_both_sides_show_their_certificates(mutual: Mosquitto, keys: Path) -> No
 def test_a_device_without_a_certificate_is_turned_away(mutual: Mosquitto, keys: Path) -> None:
     """A broker that requires one ends the attempt, which is a state and no crash."""
     assert isinstance(first_word(mutual, ca_file=keys / "ca.crt"), Unreachable | Refused)
+
+
+@pytest.mark.parametrize(("name", "why"), [("expired", "certificate expired"), ("foreign", "unknown ca")])
+def test_a_device_whose_certificate_is_not_taken_is_told_why(
+    mutual: Mosquitto, keys: Path, name: str, why: str
+) -> None:
+    """An expired certificate and one of another authority are refused, in a sentence that names the file's key."""
+    files = {"ca_file": keys / "ca.crt", "cert_file": keys / f"{name}.crt", "key_file": keys / f"{name}.key"}
+    event = first_word(mutual, **files)
+    assert isinstance(event, Unreachable)
+    assert event.cause == "tls"
+    assert why in event.text
+    assert "mqtt.cert_file" in event.text
 
 
 def test_a_broker_of_a_strange_authority_is_not_talked_to(mutual: Mosquitto, keys: Path) -> None:
