@@ -48,11 +48,12 @@ from agent.store.evidence import EvidenceWriter
 from agent.store.in_hand import InHand
 from agent.store.journal import Journal
 from agent.store.modes import Modes
+from agent.store.opening import Opening
 from agent.store.outbox import unsettled
 from agent.store.reader import Reader
 from agent.store.recorded_log import RecordedLog
 from agent.store.remembered import remember, remembered
-from agent.store.schema import hold_write_lock, open_writer
+from agent.store.schema import hold_write_lock
 from agent.store.transaction import CloseRollups, MessageEntry, SettleEntry
 from agent.sync.broker import PahoBroker
 from agent.sync.commands import Commands, Verb
@@ -90,8 +91,9 @@ class App:
         self._line_stop = threading.Event()
         self._uplink_stop = threading.Event()
         self._origin = Origin(config.device.site, config.device.name, new_uuid7(), kernel_boot_id())
+        self._opening = Opening(config.store.dir, origin=self._origin, now=self._clock.now, new_id=new_uuid7)
         self.journal = Journal(
-            open_writer(config.store.dir),
+            self._opening,
             origin=self._origin,
             now=self._clock.now,
             new_id=new_uuid7,
@@ -101,6 +103,7 @@ class App:
             recorded=RecordedLog(config.store.recorded_log).add,
         )
         self.alerts = Alerts(put=lambda body: self.journal.put(MessageEntry("alerts", body)), now=self._clock.now)
+        self._tell_beginning()
         self.reader = Reader(config.store.dir)
         self.modes = self._trusted_modes()
         self.evidence = EvidenceWriter(
@@ -150,6 +153,11 @@ class App:
                 )
             engines[name] = engine
         return engines
+
+    def _tell_beginning(self) -> None:
+        beginning = self._opening.beginning
+        if beginning is not None:
+            self.alerts.raised(beginning.code, about="store", text=beginning.text)
 
     def _trusted_modes(self) -> Modes:
         modes = Modes(self.config.store.dir / "modes", self.config.engines)

@@ -13,7 +13,8 @@ from agent.ledger.messages import audit_body
 from agent.ledger.sealing import Origin
 from agent.store.journal import Journal
 from agent.store.modes import Modes
-from agent.store.schema import hold_write_lock, open_writer
+from agent.store.opening import Opening
+from agent.store.schema import hold_write_lock
 from agent.store.transaction import MessageEntry, VerdictEntry
 
 Answer = Callable[["Mapping[str, Any] | FieldgateError"], None]
@@ -128,9 +129,10 @@ def change_mode_alone(config: Config, engine: str, mode: str, *, by: str, reason
     """
     with hold_write_lock(config.store.dir):
         clock = Clock()
+        origin = Origin(config.device.site, config.device.name, new_uuid7(), kernel_boot_id())
         journal = Journal(
-            open_writer(config.store.dir),
-            origin=Origin(config.device.site, config.device.name, new_uuid7(), kernel_boot_id()),
+            Opening(config.store.dir, origin=origin, now=clock.now, new_id=new_uuid7),
+            origin=origin,
             now=clock.now,
             new_id=new_uuid7,
             commit_ms=0,

@@ -20,7 +20,8 @@ from agent.inspection.frame import Moment
 from agent.ledger.rollups import MINUTE_NS, added
 from agent.ledger.sealing import Origin
 from agent.store.journal import Journal
-from agent.store.schema import FILE, hold_write_lock, open_writer
+from agent.store.opening import Opening
+from agent.store.schema import FILE, hold_write_lock
 from agent.store.transaction import Transaction, VerdictEntry
 from samples import MOMENT, ORIGIN, a_record
 
@@ -51,15 +52,19 @@ class Store:
         boot: str = ORIGIN.boot,
         size: int = 64,
         clock: ManualClock | None = None,
+        hardware: str = "hardware",
+        device: str = ORIGIN.device,
         recorded: Callable[[Sequence[str]], None] = lambda _ids: None,
     ) -> None:
         self.folder = folder
         self.clock = clock or ManualClock()
         self.woken = 0
         self._lock: IO[str] = hold_write_lock(folder)
-        self.db: Database = open_writer(folder)
+        origin = replace(ORIGIN, boot=boot, device=device)
+        self.opening = Opening(folder, origin=origin, now=self.clock, new_id=new_uuid7, hardware=hardware)
+        self.db: Database = self.opening.db
         self.journal = a_journal(
-            self.db, boot=boot, size=size, clock=self.clock, on_commit=self._wake, recorded=recorded
+            self.opening, origin=origin, size=size, clock=self.clock, on_commit=self._wake, recorded=recorded
         )
 
     def _wake(self) -> None:
@@ -91,18 +96,17 @@ class Store:
 
 
 def a_journal(
-    db: Database,
+    opening: Opening,
     *,
     clock: ManualClock,
-    boot: str = ORIGIN.boot,
+    origin: Origin = ORIGIN,
     size: int = 64,
     on_commit: Callable[[], None],
     recorded: Callable[[Sequence[str]], None] = lambda _ids: None,
 ) -> Journal:
     """A journal that does not let entries gather."""
-    origin = Origin(ORIGIN.site, ORIGIN.device, boot, ORIGIN.kernel_boot)
     return Journal(
-        db,
+        opening,
         origin=origin,
         now=clock,
         new_id=new_uuid7,

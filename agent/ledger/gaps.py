@@ -12,6 +12,12 @@ GAPS: Final[Mapping[str, str]] = {
     "evidence-expired": "These pictures reached the age up to which their class is kept, and were never sent.",
     "evidence-missing": "The files of these pictures are gone from the disk, and the agent did not remove them.",
     "ledger-evicted": "These messages were never acknowledged and had to make room for newer ones.",
+    "database-copied": "The database is a copy or a backup; what the original said later is not in it.",
+    "database-behind": "The database is older than what had been committed; what came after it is gone.",
+    "database-lost": "The database is gone, with everything that was not settled.",
+    "database-damaged": "The database was damaged; what could be read from it was kept.",
+    "device-changed": "The database was brought along from another device, or this device's hardware changed.",
+    "device-renamed": "The site or the device has another name now.",
 }
 """Every reason code of a gap, and what it means."""
 
@@ -141,6 +147,28 @@ def number_gap_body(moment: Moment, gap: NumberGap, *, code: str, text: str) -> 
         "last_sha256": gap.last_sha256,
     }
     return {**moment.to_json(), "seqs": seqs, "reason": {"code": code, "text": text}}
+
+
+@dataclass(frozen=True, slots=True)
+class EndedEpoch:
+    """A ledger that is not gone on with; what this device still has of it is still sent.
+
+    Attributes:
+        epoch: Its name.
+        after: The last number that is known to have been given; later ones, if there were any, will never come. None
+            where no number is known.
+        holes: Numbers up to that one that will not come either.
+    """
+
+    epoch: str
+    after: int | None
+    holes: tuple[NumberGap, ...] = ()
+
+
+def ledger_gap_body(moment: Moment, ended: EndedEpoch, *, code: str, text: str) -> dict[str, Any]:
+    """Says that an epoch has ended, and why: the first message of the next one."""
+    told = {"epoch": ended.epoch, "after": ended.after}
+    return {**moment.to_json(), "ledger": told, "reason": {"code": code, "text": text}}
 
 
 def evidence_gap_body(moment: Moment, records: Sequence[str], *, code: str, text: str) -> dict[str, Any]:

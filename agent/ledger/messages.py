@@ -10,6 +10,14 @@ ALERTS: Final[Mapping[str, tuple[str, str]]] = {
         "warning",
         "An engine's mode file is missing or unreadable; the mode is shadow until it is set again.",
     ),
+    "database-copied": ("warning", "The database is a copy or a backup; a new epoch began."),
+    "database-behind": ("critical", "The database is older than what had been committed; a new epoch began."),
+    "database-lost": ("critical", "The database is gone; an empty one and a new epoch began."),
+    "device-changed": (
+        "warning",
+        "The database came from another device, or the hardware changed; a new epoch began.",
+    ),
+    "device-renamed": ("info", "The site or the device has another name; a new epoch began."),
 }
 """Every alert's code, with its severity (``info``, ``warning``, ``critical``) and what it means."""
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from sqlite_utils import Database
 
 from agent.errors import StoreError
 from agent.handoff import Heartbeat
@@ -18,6 +17,7 @@ from agent.ledger.gaps import FrameGap, FrameGaps, frame_gap_body
 from agent.ledger.sealing import Origin
 from agent.store.cursors import Cursors
 from agent.store.open_rollups import OpenRollups
+from agent.store.opening import Opening
 from agent.store.transaction import Barrier, Entry, Transaction, VerdictEntry
 
 TOGETHER = 500
@@ -45,7 +45,7 @@ class Journal:
     announced as a gap once the disk is back.
 
     Args:
-        db: The one read-write connection; the caller holds the write lock.
+        opening: The database, opened; the journal closes it.
         origin: This device and process.
         now: The clock.
         new_id: Makes a UUIDv7.
@@ -56,12 +56,12 @@ class Journal:
         retry_s: Pause before a refused batch is tried again.
 
     Raises:
-        StoreError: Not even the epoch, or what an earlier process left open, can be written.
+        StoreError: What an earlier process left open cannot be written.
     """
 
     def __init__(
         self,
-        db: Database,
+        opening: Opening,
         *,
         origin: Origin,
         now: Callable[[], Moment],
@@ -72,7 +72,8 @@ class Journal:
         recorded: Callable[[Sequence[str]], None] = lambda _ids: None,
         retry_s: float = RETRY_S,
     ) -> None:
-        self._db = db
+        self._opening = opening
+        self._db = opening.db
         self._origin = origin
         self._now = now
         self._new_id = new_id
@@ -95,13 +96,14 @@ class Journal:
         self.head = self._open()
 
     def _open(self) -> Head:
-        """Make the epoch of a new database, and seal what an earlier process left open."""
+        """Seal what an earlier process left open."""
         try:
             transaction = self._begin()
             transaction.seal_left_open()
             transaction.commit()
         except sqlite3.Error as error:
             raise StoreError(f"the database cannot be written: {error}. Check the disk that store.dir is on.") from None
+        self._opening.committed(transaction)
         return Head(transaction.epoch, transaction.seq)
 
     def room(self) -> bool:
@@ -260,6 +262,7 @@ class Journal:
         self._trouble = None
         self._commits += 1
         self.head = Head(transaction.epoch, transaction.seq)
+        self._opening.committed(transaction)
 
     def _finish(self) -> None:
         """The final commit: everything that waits, and all rollups sealed."""
@@ -268,7 +271,7 @@ class Journal:
                 self._give_up(batch)
         if not self._write([], closed="stop"):
             self._give_up([])
-        self._db.close()
+        self._opening.close()
 
     def _give_up(self, batch: list[Entry]) -> None:
         """Let a batch go at the end. Files will be read again; the other frames are announced if that still works."""

@@ -162,6 +162,8 @@ _THIRD = (
     f"CREATE TRIGGER evidence_changed AFTER UPDATE OF kept, state, held, bytes ON evidence BEGIN {_TAKE} {_ADD} END",
     "ALTER TABLE evidence ADD COLUMN reviewed INTEGER NOT NULL DEFAULT 0",
     "CREATE INDEX evidence_by_worth ON evidence (kept, reviewed, state, held, asked, captured_at)",
+    "ALTER TABLE head ADD COLUMN commits INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE identity ADD COLUMN name TEXT",
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)

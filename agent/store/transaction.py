@@ -26,6 +26,14 @@ class Transaction:
         rollups: Open rollups.
         cursors: Source cursors.
         new_id: Makes a UUIDv7.
+
+    Attributes:
+        epoch: Into which it writes.
+        seq: Number of that epoch's last message.
+        sha256: Of that message's bytes.
+        epoch_number: The epoch's number in this database.
+        commits: How many commits this database has seen, this one included once it is written.
+        appended: How many ledger messages this transaction holds so far.
     """
 
     def __init__(
@@ -45,30 +53,41 @@ class Transaction:
         self._rollups = rollups
         self._cursors = cursors
         db.execute("BEGIN IMMEDIATE")
-        row = db.execute("SELECT epoch, seq, sha256, number FROM head").fetchone()
-        self._first = row is None
-        self.epoch: str = new_id() if row is None else row[0]
-        self.seq: int = 0 if row is None else row[1]
-        self._sha256: str = FIRST_PREV if row is None else row[2]
-        self.epoch_number: int = 0 if row is None else row[3]
-        self._began_at = self.seq
+        row = db.execute("SELECT epoch, seq, sha256, number, commits FROM head").fetchone()
+        self.epoch: str
+        self.seq: int
+        self.sha256: str
+        self.epoch_number: int
+        self.commits: int
+        if row is None:
+            self.commits = 0
+            self.begin_epoch(0, why="first")
+        else:
+            self.epoch, self.seq, self.sha256, self.epoch_number, self.commits = row
+        self.appended = 0
         self.recorded: list[str] = []  # ids of the records in it
 
-    @property
-    def appended(self) -> int:
-        """How many ledger messages this transaction holds so far."""
-        return self.seq - self._began_at
+    def begin_epoch(self, number: int, *, why: str) -> None:
+        """Begin a new ledger in this database: what is appended from now on is numbered from 1."""
+        self.epoch, self.seq, self.sha256, self.epoch_number = self.new_id(), 0, FIRST_PREV, number
+        if self.commits == 0:
+            self.db.conn.execute("DELETE FROM epochs")  # an empty database has just begun one that nobody needs
+        self.db.conn.execute(
+            "INSERT INTO epochs (number, id, began_at, why) VALUES (?, ?, ?, ?)",
+            (number, self.epoch, utc_text(self.moment.wall), why),
+        )
 
     def append(self, draft: Draft) -> int:
         """Seal a draft, store it and put it into the outbox; its place over all epochs."""
-        sealed = seal(draft, epoch=self.epoch, seq=self.seq + 1, prev=self._sha256)
+        sealed = seal(draft, epoch=self.epoch, seq=self.seq + 1, prev=self.sha256)
         n = n_of(self.epoch_number, sealed.seq)
         self.db.conn.execute(
             "INSERT INTO messages (n, kind, id, body, sha256) VALUES (?, ?, ?, ?, ?)",
             (n, sealed.kind, sealed.id, sealed.body, sealed.sha256),
         )
         self.db.conn.execute("INSERT INTO outbox (n, lane) VALUES (?, ?)", (n, LANES[sealed.kind]))
-        self.seq, self._sha256 = sealed.seq, sealed.sha256
+        self.seq, self.sha256 = sealed.seq, sealed.sha256
+        self.appended += 1
         return n
 
     def message(self, kind: str, body: Mapping[str, Any]) -> int:
@@ -143,16 +162,11 @@ class Transaction:
     def commit(self) -> None:
         """Write the head and the rollups, and make it durable."""
         self._rollups.write(self.db, self.moment)
-        if self._first or self.appended:
-            self.db.conn.execute(
-                "INSERT OR REPLACE INTO head (one, epoch, seq, sha256, number) VALUES (1, ?, ?, ?, ?)",
-                (self.epoch, self.seq, self._sha256, self.epoch_number),
-            )
-        if self._first:
-            self.db.conn.execute(
-                "INSERT INTO epochs (number, id, began_at, why) VALUES (?, ?, ?, 'first')",
-                (self.epoch_number, self.epoch, utc_text(self.moment.wall)),
-            )
+        self.commits += 1
+        self.db.conn.execute(
+            "INSERT OR REPLACE INTO head (one, epoch, seq, sha256, number, commits) VALUES (1, ?, ?, ?, ?, ?)",
+            (self.epoch, self.seq, self.sha256, self.epoch_number, self.commits),
+        )
         self.db.execute("COMMIT")
 
 

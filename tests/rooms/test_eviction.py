@@ -72,10 +72,10 @@ class Desk:
         """Write an entry twice, as after a rollback, and commit the second attempt."""
         with self.transaction() as transaction:
             transaction.db.execute("SAVEPOINT attempt")
-            kept = transaction.seq, transaction._sha256
+            kept = transaction.seq, transaction.sha256
             entry.write(transaction)
             transaction.db.execute("ROLLBACK TO attempt")
-            transaction.seq, transaction._sha256 = kept
+            transaction.seq, transaction.sha256 = kept
             entry.write(transaction)
         entry.committed()
 

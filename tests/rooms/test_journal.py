@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from agent.clock import new_uuid7
 from agent.errors import StoreError
 from agent.inspection.frame import Mark, Subject, Trigger
 from agent.inspection.screening import Screening
-from agent.store.schema import open_writer
+from agent.store.opening import Opening
 from agent.store.transaction import CloseRollups, MessageEntry, ReplyEntry, SettleEntry
-from samples import MOMENT, a_detection
+from samples import MOMENT, ORIGIN, a_detection
 from store_rig import ManualClock, Store, a_journal, an_entry, ledger, of_kind, rollup_sum, rows, small_disk
 from waiting import until
 
@@ -252,12 +253,12 @@ def test_live_frames_given_up_at_a_stop_are_announced_if_that_still_works(tmp_pa
 
 
 def test_a_journal_that_cannot_begin_says_so(tmp_path):
-    """A database that cannot even take its epoch is an error with a sentence."""
-    db = open_writer(tmp_path)
-    db.execute("PRAGMA query_only = ON")
+    """A database that takes nothing at the start is an error with a sentence."""
+    opening = Opening(tmp_path, origin=ORIGIN, now=ManualClock(), new_id=new_uuid7, hardware="hardware")
+    opening.db.execute("PRAGMA query_only = ON")
     with pytest.raises(StoreError, match=r"the database cannot be written: .*readonly.* Check the disk"):
-        a_journal(db, clock=ManualClock(), on_commit=lambda: None)
-    db.conn.close()
+        a_journal(opening, clock=ManualClock(), on_commit=lambda: None)
+    opening.close()
 
 
 def test_an_orderly_end_writes_what_waits(tmp_path):
