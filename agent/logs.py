@@ -6,9 +6,13 @@ from typing import TextIO
 
 import structlog
 
+from agent.secret import conceal
+
 
 def set_up(level: str, to: TextIO | None = None) -> None:
     """Choose the form once, before the first line: readable at a terminal, JSON under systemd and in a file.
+
+    No line holds a secret that this process has read.
 
     Args:
         level: The least important level that is written.
@@ -23,6 +27,7 @@ def set_up(level: str, to: TextIO | None = None) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             renderer,
+            lambda _logger, _name, line: conceal(str(line)),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(to),

@@ -14,8 +14,8 @@ import cv2
 from agent.camera.decode import quiet_opencv
 from agent.camera.source import Shot
 from agent.camera.stream import Stream
-from agent.config import secret
 from agent.errors import CameraError, ConfigError
+from agent.secret import secret
 
 _OPTIONS: Final = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 

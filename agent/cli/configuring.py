@@ -52,7 +52,7 @@ def _faults(settings: "Config") -> Iterator[str]:
 
 def _secret_fault(what: str, path: Path | None) -> str:
     """Why a secret's file cannot be used; empty where it can, or where none is named."""
-    from agent.config import secret  # noqa: PLC0415 - --help does without
+    from agent.secret import secret  # noqa: PLC0415 - --help does without
 
     try:
         secret(path, what=what)

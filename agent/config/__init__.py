@@ -4,6 +4,6 @@ Every key can be set in the environment as ``FIELDGATE_SECTION__KEY`` (cameras b
 ``FIELDGATE_CAMERAS__0__URL``). Secrets are paths of files, never values.
 """
 
-from agent.config.loading import DEFAULT_PATH, Config, build, environment_keys, load, parse, secret
+from agent.config.loading import DEFAULT_PATH, Config, build, environment_keys, load, parse
 
-__all__ = ["DEFAULT_PATH", "Config", "build", "environment_keys", "load", "parse", "secret"]
+__all__ = ["DEFAULT_PATH", "Config", "build", "environment_keys", "load", "parse"]

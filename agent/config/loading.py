@@ -163,24 +163,6 @@ def build(table: Mapping[str, Any], *, where: str) -> Config:
         raise ConfigError(f"{where}: the environment holds a value that cannot be read: {error}") from None
 
 
-def secret(path: Path | None, *, what: str) -> str | None:
-    """The first line of a secret's file; None where no file is named.
-
-    Raises:
-        ConfigError: The file cannot be read or is empty. The message never holds its content.
-    """
-    if path is None:
-        return None
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigError(f"{what}: the file {path} cannot be read: {reason}") from None
-    if not lines or not lines[0]:
-        raise ConfigError(f"{what}: the file {path} is empty; its first line must be the password")
-    return lines[0]
-
-
 def _by_place(table: Mapping[str, Any]) -> dict[str, Any]:
     """The table with its list of cameras keyed by place, so that the environment can reach into it."""
     cameras = table.get("cameras")

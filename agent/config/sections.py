@@ -182,7 +182,9 @@ class RtspCamera(LiveCamera):
     kind: Literal["rtsp"] = Field(default="rtsp", description="A network camera over RTSP.")
     url: str = Field(description="Address without user and password: rtsp://host:port/path.")
     username: str = Field(default="", description="User name; empty: none.")
-    password_file: Path | None = Field(default=None, description="File whose first line is the password.")
+    password_file: Path | None = Field(
+        default=None, description="File whose first line is the password, or credential:NAME of systemd."
+    )
     transport: Literal["tcp", "udp"] = Field(default="tcp", description="How the stream travels.")
     open_timeout_ms: int = Field(default=5_000, gt=0, description="Longest time to wait for the connection.")
     read_timeout_ms: int = Field(default=3_000, gt=0, description="Longest time to wait for a frame.")
@@ -264,13 +266,17 @@ class MqttSection(Section):
     root: str = Field(default="fieldgate/1", description="What every topic begins with.")
     client_id: str = Field(default="", description="Client id; empty: fieldgate-SITE-DEVICE.")
     username: str = Field(default="", description="User name; empty: none.")
-    password_file: Path | None = Field(default=None, description="File whose first line is the password.")
+    password_file: Path | None = Field(
+        default=None, description="File whose first line is the password, or credential:NAME of systemd."
+    )
     tls: bool = Field(default=False, description="Encrypt the connection.")
     ca_file: Path | None = Field(
         default=None, description="Authority that signed the broker's certificate; none: the system's."
     )
     cert_file: Path | None = Field(default=None, description="This device's certificate, for mutual TLS.")
-    key_file: Path | None = Field(default=None, description="Key of this device's certificate.")
+    key_file: Path | None = Field(
+        default=None, description="Key of this device's certificate, or credential:NAME of systemd."
+    )
     keepalive_s: int = Field(default=20, ge=5, le=1_200, description="Silence after which the connection is tested.")
     window: int = Field(default=20, ge=1, le=100, description="Messages that may wait for their acknowledgement.")
     ack_timeout_s: float = Field(default=40.0, gt=0, description="No acknowledgement for this long: reconnect.")

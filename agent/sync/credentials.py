@@ -1,9 +1,11 @@
 """The password and the certificates, read from their files when a connection is attempted."""
 
 import ssl
+from pathlib import Path
 
 from agent.config.sections import MqttSection
-from agent.errors import in_words
+from agent.errors import ConfigError
+from agent.secret import located, secret
 
 
 class Unusable(Exception):
@@ -33,16 +35,12 @@ def password(settings: MqttSection) -> str | None:
     """The first line of ``mqtt.password_file``; None if no file is named.
 
     Raises:
-        Unusable: The file cannot be read, or is not UTF-8.
+        Unusable: The file cannot be read, is empty, or is not UTF-8.
     """
-    if settings.password_file is None:
-        return None
     try:
-        return settings.password_file.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
-    except (OSError, UnicodeError) as fault:
-        raise Unusable(
-            f"{settings.password_file}: the password cannot be read: {in_words(fault)}", cause="password-file"
-        ) from fault
+        return secret(settings.password_file, what="mqtt.password_file")
+    except ConfigError as fault:
+        raise Unusable(str(fault), cause="password-file") from None
 
 
 def tls_context(settings: MqttSection) -> ssl.SSLContext:
@@ -51,13 +49,21 @@ def tls_context(settings: MqttSection) -> ssl.SSLContext:
     Raises:
         Unusable: One of the files cannot be read, or they do not fit together.
     """
+    keys = ("ca_file", "cert_file", "key_file")
     try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
+        files = {key: _found(getattr(settings, key), f"mqtt.{key}") for key in keys}
+    except ConfigError as fault:
+        raise Unusable(str(fault), cause="tls") from None
+    try:
+        context = ssl.create_default_context(cafile=files["ca_file"])
         context.sslsocket_class = _TidySocket
-        if settings.cert_file is not None:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
+        if files["cert_file"] is not None:
+            context.load_cert_chain(files["cert_file"], files["key_file"])
     except (OSError, ValueError) as fault:
-        files = [settings.ca_file, settings.cert_file, settings.key_file]
-        names = ", ".join(str(name) for name in files if name is not None)
+        names = ", ".join(str(name) for name in files.values() if name is not None)
         raise Unusable(f"the certificates ({names}) cannot be used: {fault}", cause="tls") from fault
     return context
+
+
+def _found(path: Path | None, what: str) -> Path | None:
+    return None if path is None else located(path, what=what)

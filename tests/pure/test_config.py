@@ -1,11 +1,10 @@
-import os
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("pydantic_settings")
 
-from agent.config import Config, build, environment_keys, load, parse, secret
+from agent.config import Config, build, environment_keys, load, parse
 from agent.errors import ConfigError
 
 ENGINE = '[engines.pcb]\npack = "packs/pcb"\n'
@@ -289,33 +288,3 @@ def test_what_is_recorded_by_default(text, untriggered, triggered):
     """With record auto, files and triggered frames are all recorded, a live camera's other frames where notable."""
     camera = parse(text, where="f.toml").cameras[0]
     assert (camera.records(triggered=False), camera.records(triggered=True)) == (untriggered, triggered)
-
-
-def test_a_secret_is_the_first_line_of_its_file(tmp_path):
-    """The password is the first line, without its end; no file named is no password."""
-    path = tmp_path / "password"
-    path.write_text("hunter2 \nsecond line\n", encoding="utf-8")
-    assert secret(path, what="mqtt.password_file") == "hunter2 "
-    assert secret(None, what="mqtt.password_file") is None
-
-
-@pytest.mark.parametrize("content", [b"", b"\nhunter2\n"])
-def test_an_empty_secret_is_an_error(tmp_path, content):
-    """A file without a password in its first line is named, and nothing of its content is shown."""
-    path = tmp_path / "password"
-    path.write_bytes(content)
-    with pytest.raises(ConfigError, match=f"mqtt.password_file: the file {path} is empty") as caught:
-        secret(path, what="mqtt.password_file")
-    assert "hunter2" not in str(caught.value)
-
-
-def test_a_secret_that_cannot_be_read_is_an_error(tmp_path):
-    """A file that is missing or not text is named with the reason, and nothing of its content is shown."""
-    path = tmp_path / "password"
-    with pytest.raises(ConfigError, match=f"the file {path} cannot be read: No such file"):
-        secret(path, what="mqtt.password_file")
-    path.write_bytes(b"hunter2\xff")
-    with pytest.raises(ConfigError, match="cannot be read: it is not text") as caught:
-        secret(path, what="mqtt.password_file")
-    assert "hunter2" not in str(caught.value)
-    assert os.fspath(path) in str(caught.value)
