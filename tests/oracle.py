@@ -49,6 +49,17 @@ class Proof:
         """Whether nothing is lost, unexplained or broken."""
         return not (self.lost or self.unexplained or self.broken)
 
+    def figures(self, *, bound: int) -> dict[str, object]:
+        """What a story prints; the copies must lie within what the cuts allow."""
+        assert self.duplicates <= bound, f"{self.duplicates} copies, and at most {bound} are explained"
+        return {
+            "records": len(self.of_kind("inspection")),
+            "lost": len(self.lost),
+            "unexplained": sum(map(len, self.unexplained.values())),
+            "boots": len({message["boot"] for message in self.messages.values()}),
+            "duplicates": f"{self.duplicates} of at most {bound}",
+        }
+
 
 def prove(recorded: Iterable[str], received: Iterable[tuple[str, bytes]], heads: Mapping[str, int]) -> Proof:
     """Hold the outside log against the deliveries.

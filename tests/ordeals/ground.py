@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from waiting import until
 
 UNLIMITED = ("max_queued_messages 0",)  # else it drops what a slow subscriber has not taken, after its PUBACK
 WINDOW = 20
+CUT_COPIES = 5 * WINDOW
+"""Copies that one cut may cause: what is in flight, and what was acknowledged while a settlement was being written."""
+ID_BYTES = 37  # an id and the end of its line
 ENGINE = "tiny-trace"
 
 
@@ -39,7 +43,7 @@ class Ground:
 
     def recorded(self) -> int:
         """How many records the agent has said are committed; cheap."""
-        return self.recorded_log.stat().st_size // 37 if self.recorded_log.exists() else 0
+        return self.recorded_log.stat().st_size // ID_BYTES if self.recorded_log.exists() else 0
 
     def heads(self) -> dict[str, int]:
         """The last number of the present epoch, as the database has it."""
@@ -60,6 +64,25 @@ class Ground:
 
         until(holds, within_s=5)
         return found[0]
+
+    def finish(self, within_s: float = 300.0) -> Proof:
+        """A last life without a fault, to the end of the pictures; all is delivered, nothing lost or unexplained."""
+        self.agent.start()
+        assert self.agent.wait(within_s) == 0, self.agent.told()[-4000:]
+        assert self.drained()
+        proof = self.prove()
+        assert proof.holds, (sorted(proof.lost), proof.unexplained, proof.broken)
+        return proof
+
+    def each_once(self, proof: Proof, images: Path) -> None:
+        """Each picture of the folder is exactly one record at the centre."""
+        sources = Counter(record["source"] for record in proof.of_kind("inspection"))
+        assert sources == Counter(path.name for path in images.iterdir())
+
+    def record_more(self, records: int, *, within_s: float = 30.0) -> None:
+        """Wait until the agent has said that so many more are committed, or has ended."""
+        least = self.recorded() + records
+        assert until(lambda: self.recorded() >= least or not self.agent.running, within_s=within_s), self.agent.told()
 
 
 @contextlib.contextmanager

@@ -2,12 +2,10 @@
 
 import random
 import threading
-from collections import Counter
 from pathlib import Path
 
-from ordeals.ground import WINDOW, Ground, folder_camera, ground, pictures
+from ordeals.ground import CUT_COPIES, folder_camera, ground, pictures
 from ordeals.outcome import Outcome, Stopwatch, Tick, nobody_watches
-from waiting import until
 
 PACE_S = 0.01
 FILES_A_KILL = 30
@@ -29,37 +27,17 @@ def random_kills(folder: Path, *, seed: int, kills: int, tick: Tick = nobody_wat
                 starting += 1
                 _pause(draw.uniform(0.0, START_S))
             else:
-                _let_it_record(stage, draw.randint(2, 12))
+                stage.record_more(draw.randint(2, 12))  # two at least: no file is in hand at two kills in a row
                 _pause(draw.uniform(0.0, 0.05))
             assert stage.agent.running, stage.agent.told()[-4000:]
             stage.agent.kill()
             tick()
-        stage.agent.start()
-        assert stage.agent.wait(120 + kills) == 0, stage.agent.told()[-4000:]
-        assert stage.drained()
-        proof = stage.prove()
-        assert proof.holds, (sorted(proof.lost), proof.unexplained, proof.broken)
-        records = proof.of_kind("inspection")
-        sources = Counter(record["source"] for record in records)
-        assert sources == Counter(path.name for path in images.iterdir())
-        twice = sum(record["reason"]["code"] == "crashed-twice" for record in records)
+        proof = stage.finish()
+        stage.each_once(proof, images)
+        twice = sum(record["reason"]["code"] == "crashed-twice" for record in proof.of_kind("inspection"))
         assert twice <= starting, "only a kill at the start may hit the file of the kill before"
-        assert proof.duplicates <= kills * WINDOW
-        figures = {
-            "records": len(records),
-            "lost": len(proof.lost),
-            "unexplained": sum(map(len, proof.unexplained.values())),
-            "duplicates": proof.duplicates,
-            "bound": kills * WINDOW,
-            "boots": len({message["boot"] for message in proof.messages.values()}),
-        }
+        figures = proof.figures(bound=kills * CUT_COPIES)
     return Outcome("random kills", seed, kills, watch.seconds, figures)
-
-
-def _let_it_record(stage: Ground, records: int) -> None:
-    """Wait until it has said so many more; two at least, so that no file is in hand at two kills in a row."""
-    least = stage.recorded() + records
-    assert until(lambda: stage.recorded() >= least or not stage.agent.running, within_s=30)
 
 
 def _pause(seconds: float) -> None:
