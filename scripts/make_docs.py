@@ -226,6 +226,8 @@ def verbs(command: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
     """Every verb below a command, by its full name."""
     for name, inner in getattr(command, "commands", {}).items():
         if hasattr(inner, "commands"):
+            if inner.invoke_without_command:
+                yield f"{path} {name}", inner
             yield from verbs(inner, f"{path} {name}")
         else:
             yield f"{path} {name}", inner

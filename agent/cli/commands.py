@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from agent import __version__
-from agent.cli import batch, cameras, checking, configuring, demo, modes, outbox, running, status
+from agent.cli import batch, cameras, checking, collecting, configuring, demo, modes, outbox, running, status
 
 
 def _group(name: str, about: str) -> typer.Typer:
@@ -31,6 +31,12 @@ app.command("bench")(batch.bench)
 
 outbox_app = _group("outbox", "What waits for the broker.")
 outbox_app.command("show")(outbox.show)
+
+collect_app = typer.Typer(name="collect", rich_markup_mode=None)
+app.add_typer(collect_app)
+collect_app.callback(invoke_without_command=True)(collecting.collect)
+collect_app.command("verify")(collecting.verify)
+collect_app.command("export")(collecting.export)
 
 camera_app = _group("camera", "The cameras of this device.")
 camera_app.command("list")(cameras.list_cameras)

@@ -41,7 +41,9 @@ from agent.sync.wire import (
 LARGEST_PACKET: Final = 256 * 1024
 """Bytes of the largest packet that we let a broker send us (MQTT 5)."""
 
-_UNACKNOWLEDGED_COMMANDS: Final = 100
+UNACKNOWLEDGED_COMMANDS: Final = 100
+"""How many messages a broker may send us at QoS 1 before we have acknowledged one (MQTT 5)."""
+
 _RECEIVE_MAXIMUM: Final = 65_535  # what the standard means when a broker does not say
 _TURN_S: Final = 1.0
 _LINE_BROKE: Final = 0x80
@@ -58,24 +60,34 @@ class PahoBroker:
         client_id: Of this device, unique at the broker.
         connect_timeout_s: Longest time until the line stands, encrypted if it is to be.
         answer_timeout_s: Longest time until the broker accepts or refuses.
+        receive_maximum: How many QoS 1 messages may wait for our acknowledgement (MQTT 5).
+        largest_packet: Bytes of the largest packet that the broker may send us (MQTT 5).
     """
 
     def __init__(
-        self, settings: MqttSection, *, client_id: str, connect_timeout_s: float = 5.0, answer_timeout_s: float = 10.0
+        self,
+        settings: MqttSection,
+        *,
+        client_id: str,
+        connect_timeout_s: float = 5.0,
+        answer_timeout_s: float = 10.0,
+        receive_maximum: int = UNACKNOWLEDGED_COMMANDS,
+        largest_packet: int = LARGEST_PACKET,
     ) -> None:
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._settings = settings
         self._client_id = client_id
         self._connect_timeout_s = connect_timeout_s
         self._answer_timeout_s = answer_timeout_s
+        self._most = (receive_maximum, largest_packet)
         self._number = 0
         self._link: _Link | None = None
 
-    def connect(self, will: Will) -> int:
-        """Begin an attempt on a thread of its own."""
+    def connect(self, will: Will | None) -> int:
+        """Begin an attempt on a thread of its own; None: nobody is told when the line breaks."""
         self.disconnect(graceful=False)
         self._number += 1
-        self._link = _Link(self._number, self._settings, self._client_id, will, self.events.put)
+        self._link = _Link(self._number, self._settings, self._client_id, will, self.events.put, self._most)
         self._link.start(connect_s=self._connect_timeout_s, answer_s=self._answer_timeout_s)
         return self._number
 
@@ -118,18 +130,26 @@ class _Link:
     """One attempt to connect and, if it succeeds, one connection. Its thread ends with it."""
 
     def __init__(
-        self, number: int, settings: MqttSection, client_id: str, will: Will, put: Callable[[Event], None]
+        self,
+        number: int,
+        settings: MqttSection,
+        client_id: str,
+        will: Will | None,
+        put: Callable[[Event], None],
+        most: tuple[int, int],
     ) -> None:
         self.number = number
         self._settings = settings
         self._put = put
+        self._receive_maximum, self._largest_packet = most
         self._abandoned = threading.Event()
         self._answer_s = 0.0
         self._stage = "waiting"  # then "connected", then "over"
         self._alert: str | None = None
         self._five = settings.version == "5"
         self.client = self._made_client(client_id)
-        self.client.will_set(will.topic, will.body, 1, will.retain)
+        if will is not None:
+            self.client.will_set(will.topic, will.body, 1, will.retain)
         self._thread = threading.Thread(target=self._run, name=f"broker-{number}", daemon=True)
 
     def start(self, *, connect_s: float, answer_s: float) -> None:
@@ -201,8 +221,8 @@ class _Link:
             self.client.connect(settings.host, settings.port, settings.keepalive_s)
             return
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.ReceiveMaximum = _UNACKNOWLEDGED_COMMANDS
-        properties.MaximumPacketSize = LARGEST_PACKET
+        properties.ReceiveMaximum = self._receive_maximum
+        properties.MaximumPacketSize = self._largest_packet
         properties.SessionExpiryInterval = settings.session_s
         self.client.connect(
             settings.host,
