@@ -1,12 +1,27 @@
 """Threads by name: started, watched for a death that nobody planned, and ended within a budget."""
 
+import contextlib
+import ctypes
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import structlog
 
 _log = structlog.get_logger()
+
+_M_ARENA_MAX: Final = -8  # malloc.h of glibc
+
+
+def share_heaps(number: int = 2) -> None:
+    """Let all threads of this process take their memory from so few heaps; call it before they are started.
+
+    glibc gives nearly every thread a heap of its own, and what a picture left in one is of no use to the others:
+    on a two-core machine that cost the daemon 20 MB. Without glibc nothing changes.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, number)
 
 
 class Crew:

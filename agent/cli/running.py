@@ -38,6 +38,9 @@ def run_daemon(settings: "Config", stop: threading.Event) -> int:
     """
     if not settings.cameras:
         raise ConfigError("there is no camera: add a [[cameras]] table to the config")
+    from agent.crew import share_heaps  # noqa: PLC0415 - only the daemon has threads
+
+    share_heaps()
     from agent.app import App  # noqa: PLC0415 - only the daemon needs all of it
 
     try:
