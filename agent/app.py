@@ -49,14 +49,17 @@ from agent.store.in_hand import InHand
 from agent.store.journal import Journal
 from agent.store.modes import Modes
 from agent.store.opening import Opening
-from agent.store.outbox import unsettled
+from agent.store.outbox import newest, unsettled
 from agent.store.reader import Reader
 from agent.store.recorded_log import RecordedLog
 from agent.store.remembered import remember, remembered
 from agent.store.schema import hold_write_lock
-from agent.store.transaction import CloseRollups, MessageEntry, SettleEntry
+from agent.store.settlements import SettleEntry
+from agent.store.transaction import CloseRollups, MessageEntry
 from agent.sync.broker import PahoBroker
 from agent.sync.commands import Commands, Verb
+from agent.sync.disk import Disk
+from agent.sync.limits import Limits
 from agent.sync.topics import Topics
 from agent.sync.uplink import Uplink
 from agent.sync.verbs import CHECKS
@@ -232,14 +235,14 @@ class App:
             broker=PahoBroker(mqtt, client_id=self.config.client_id),
             topics=topics,
             boot=self._origin.boot,
-            window=mqtt.window,
-            ack_timeout_s=mqtt.ack_timeout_s,
-            retry_max_s=mqtt.retry_max_s,
-            require_subscriber=mqtt.require_subscriber,
+            limits=Limits.of(mqtt),
             draw=random.random,
             now_ns=time.monotonic_ns,
-            unsettled=lambda after, limit: self.reader.ask(lambda db: unsettled(db, after, limit)),
-            settle=lambda places: self.journal.put(SettleEntry(places)),
+            disk=Disk(
+                unsettled=lambda *which: self.reader.ask(lambda db: unsettled(db, *which)),
+                newest=lambda: self.reader.ask(newest),
+                settle=lambda places, done: self.journal.put(SettleEntry(places, done)),
+            ),
             status=self.reporting.status,
             commands=self.commands,
             stop=self._uplink_stop,

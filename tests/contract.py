@@ -36,6 +36,8 @@ def opened(topic: str, body: bytes) -> Iterator[tuple[str, bytes]]:
         return
     kinds = {one: kind for kind, one in SINGULAR.items()}
     for line in zlib.decompress(body).split(b"\n"):
+        if not line.startswith(b"{"):  # a room's own numbers
+            continue
         kind = str(json.loads(line)["schema"]).removeprefix("fieldgate.").removesuffix("/1")
         yield f"{topic.removesuffix('batch')}{kinds[kind]}", line
 

@@ -207,10 +207,18 @@ class FakeBroker:
         return self._link
 
     def publish(
-        self, topic: str, body: bytes, *, qos: int = 1, retain: bool = False, correlation: bytes | None = None
+        self,
+        topic: str,
+        body: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+        user_properties: Sequence[tuple[str, str]] = (),
     ) -> int:
         self._mid += 1
         self.correlation = correlation
+        self.user_properties = dict(user_properties)
         if self._will is not None and not self.server.frozen:
             code = self.server.take(topic, body, retain=retain)
             if qos:

@@ -279,6 +279,12 @@ class MqttSection(Section):
     )
     keepalive_s: int = Field(default=20, ge=5, le=1_200, description="Silence after which the connection is tested.")
     window: int = Field(default=20, ge=1, le=100, description="Messages that may wait for their acknowledgement.")
+    batch: Literal["auto", "off"] = Field(
+        default="auto", description="Send many waiting messages as one, compressed: auto (from 300 on) or off."
+    )
+    batch_bytes: int = Field(
+        default=100_000, ge=4_096, le=100_000, description="Largest batch, compressed; the broker's limit counts too."
+    )
     ack_timeout_s: float = Field(default=40.0, gt=0, description="No acknowledgement for this long: reconnect.")
     retry_max_s: float = Field(default=60.0, gt=0, description="Longest pause between attempts to connect.")
     session_s: int = Field(default=3_600, ge=0, description="How long the broker keeps commands for an absent device.")

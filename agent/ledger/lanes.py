@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-URGENT, LIVE, ROLLUPS = 1, 2, 3
+URGENT, LIVE, ROLLUPS, AGAIN = 1, 2, 3, 4
+"""Lanes as the outbox stores them; ``AGAIN`` is for settled messages that somebody wants a second time."""
 
 LANES: Mapping[str, int] = {
     "alerts": URGENT,
@@ -11,4 +12,4 @@ LANES: Mapping[str, int] = {
     "inspections": LIVE,
     "rollups": ROLLUPS,
 }
-"""The lane of each kind; what was waiting before the connection stood is backlog and comes after all of them."""
+"""The lane of each kind; of ``LIVE``, what was waiting before the connection stood is backlog and comes after all."""

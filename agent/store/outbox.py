@@ -7,6 +7,9 @@ from sqlite_utils import Database
 
 from agent.store.numbers import seq_of
 
+LAST = 2**63 - 1
+"""A place behind every other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
@@ -23,14 +26,22 @@ class Outgoing:
     body: bytes
 
 
-def unsettled(db: Database, after: int, limit: int) -> list[Outgoing]:
-    """Unsettled messages whose place lies behind ``after``, lowest first, at most ``limit``."""
+def unsettled(db: Database, lane: int, after: int, upto: int, limit: int) -> list[Outgoing]:
+    """Unsettled messages of a lane whose place lies behind ``after`` and not behind ``upto``, lowest first.
+
+    Dead letters are not among them.
+    """
     rows = db.execute(
         "SELECT o.n, m.kind, m.body FROM outbox o JOIN messages m ON m.n = o.n "
-        "WHERE o.n > ? AND o.dead IS NULL ORDER BY o.n LIMIT ?",
-        [after, limit],
+        "WHERE o.lane = ? AND o.n > ? AND o.n <= ? AND o.dead IS NULL ORDER BY o.n LIMIT ?",
+        [lane, after, upto, limit],
     )
     return [Outgoing(*row) for row in rows.fetchall()]
+
+
+def newest(db: Database) -> int:
+    """The highest place in the outbox; 0 where it is empty."""
+    return int(db.execute("SELECT coalesce(max(n), 0) FROM outbox").fetchone()[0])
 
 
 def backlog(db: Database) -> int:

@@ -1,7 +1,7 @@
 """What one transaction of the journal may write, and the entries that ask for it."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -184,7 +184,7 @@ class Entry(Protocol):
         """Called once, after the commit, on the journal thread; must not wait."""
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """Nobody waits."""
 
 
@@ -204,7 +204,7 @@ class VerdictEntry:
     record: Record
     replaced: int = 0
     skipped: int = 0
-    done: Callable[[], None] = _nothing
+    done: Callable[[], None] = nothing
 
     @property
     def urgent(self) -> bool:
@@ -238,7 +238,7 @@ class MessageEntry:
     kind: str
     body: Mapping[str, Any]
     urgent: bool = True
-    done: Callable[[], None] = _nothing
+    done: Callable[[], None] = nothing
 
     def write(self, transaction: Transaction) -> None:
         """Append it."""
@@ -279,27 +279,6 @@ class Barrier:
 
 
 @dataclass(frozen=True, slots=True)
-class SettleEntry:
-    """Messages that are settled; they leave the outbox and are kept for a while, so that they can be sent again."""
-
-    places: Sequence[int]
-    urgent: bool = False
-
-    def write(self, transaction: Transaction) -> None:
-        """Take them out."""
-        at = utc_text(transaction.moment.wall)
-        db = transaction.db.conn
-        db.executemany("DELETE FROM outbox WHERE n = ?", [(n,) for n in self.places])
-        db.executemany(  # one that had to make room while it was on its way is there no more
-            "INSERT OR REPLACE INTO settled (n, at) SELECT n, ? FROM messages WHERE n = ?",
-            [(at, n) for n in self.places],
-        )
-
-    def committed(self) -> None:
-        """Nobody waits."""
-
-
-@dataclass(frozen=True, slots=True)
 class ReplyEntry:
     """The last word on a command, so that the same command is not done twice."""
 
@@ -307,7 +286,7 @@ class ReplyEntry:
     verb: str
     reply: Mapping[str, Any]
     urgent: bool = True
-    done: Callable[[], None] = field(default=_nothing)
+    done: Callable[[], None] = field(default=nothing)
 
     def write(self, transaction: Transaction) -> None:
         """Store it; a later word replaces an earlier one."""

@@ -92,7 +92,14 @@ class PahoBroker:
         return self._number
 
     def publish(
-        self, topic: str, body: bytes, *, qos: int = 1, retain: bool = False, correlation: bytes | None = None
+        self,
+        topic: str,
+        body: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+        user_properties: Sequence[tuple[str, str]] = (),
     ) -> int:
         """Hand a message to the link's thread.
 
@@ -100,9 +107,12 @@ class PahoBroker:
             SyncError: Nobody has called ``connect``.
         """
         properties = None
-        if correlation is not None and self._settings.version == "5":
+        if (correlation is not None or user_properties) and self._settings.version == "5":
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.CorrelationData = correlation
+            if correlation is not None:
+                properties.CorrelationData = correlation
+            if user_properties:
+                properties.UserProperty = list(user_properties)
         return self._current().client.publish(topic, body, qos, retain, properties).mid
 
     def subscribe(self, topics: Sequence[str]) -> None:
@@ -294,6 +304,7 @@ class _Link:
                 maximum_packet_size=getattr(props, "MaximumPacketSize", None),
                 retain_available=bool(getattr(props, "RetainAvailable", 1)),
                 session_present=bool(flags.session_present),
+                keepalive_s=getattr(props, "ServerKeepAlive", None),
             )
         )
 

@@ -1,6 +1,6 @@
 """What the uplink knows about its present connection, and what it says about it. No network, no clock."""
 
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -13,6 +13,7 @@ log = structlog.get_logger(__name__)
 
 _FAILURE: Final = 0x80
 _MOST_SHOWN: Final = 8
+_LONGEST_BRANCH: Final = 128  # such as /up/evidence/ and an id
 _PACKET_OVERHEAD: Final = 16  # fixed header, lengths, packet identifier, property lengths
 
 
@@ -23,7 +24,8 @@ class Session:
         link: Its number; None between two attempts.
         connected: Whether the broker has accepted it.
         connects: How many connections this process has had.
-        window: How many messages may be in flight on it.
+        window: How many publications may be in flight on it.
+        largest_packet: Bytes of the largest packet that the broker takes; None where it named no limit.
         not_permitted: Topics beside the ledger that the broker refuses, and its words.
     """
 
@@ -32,11 +34,12 @@ class Session:
         self._boot = boot
         self._our_window = window
         self._may_retain = True
-        self._largest: int | None = None
+        self._keepalive_s: int | None = None
         self.link: int | None = None
         self.connected = False
         self.connects = 0
         self.window = window
+        self.largest_packet: int | None = None
         self.not_permitted: dict[str, str] = {}
 
     def accepted(self, event: Connected) -> None:
@@ -45,7 +48,8 @@ class Session:
         self.connects += 1
         self.window = max(1, min(self._our_window, event.receive_maximum))
         self._may_retain = self._may_retain and event.retain_available
-        self._largest = event.maximum_packet_size
+        self.largest_packet = event.maximum_packet_size
+        self._keepalive_s = event.keepalive_s
         self.not_permitted = {}
 
     def refused(self, code: int) -> None:
@@ -79,10 +83,25 @@ class Session:
     def takes(self, note: Note) -> bool:
         """Whether a note fits into the largest packet of this broker; one that does not would end the connection."""
         size = len(note.body) + len(note.topic.encode()) + len(note.correlation or b"") + _PACKET_OVERHEAD
-        if self._largest is None or size <= self._largest:
+        if self.largest_packet is None or size <= self.largest_packet:
             return True
-        self.refuses(note.topic, f"{len(note.body)} bytes are too large for the broker's {self._largest}")
+        self.refuses(note.topic, f"{len(note.body)} bytes are too large for the broker's {self.largest_packet}")
         return False
+
+    def room_for(self, topic: str) -> int | None:
+        """How many bytes of body and user properties fit into one packet to a topic that begins so and has an id."""
+        if self.largest_packet is None:
+            return None
+        return self.largest_packet - len(topic.encode()) - _LONGEST_BRANCH - _PACKET_OVERHEAD
+
+    def limits(self) -> dict[str, Any]:
+        """What the broker has said that it bears; None where it said nothing."""
+        return {
+            "window": self.window,
+            "largest_packet": self.largest_packet,
+            "retain": self._may_retain,
+            "keepalive_s": self._keepalive_s,
+        }
 
     def answered(self, topic: str, code: int) -> None:
         """The broker answered a note or a subscription."""

@@ -34,6 +34,12 @@ ROUTES: Final[Mapping[str, Route]] = {
     ),
     "health": Route("up/health", qos=0, retained=False, body="figures of the device and of the line"),
     "ledger": Route("up/ledger/{kind}", qos=1, retained=False, body="one sealed ledger message, its bytes unchanged"),
+    "batch": Route(
+        "up/ledger/batch",
+        qos=1,
+        retained=False,
+        body="many sealed messages, their bytes unchanged: zlib of newline-separated JSON",
+    ),
     "reply": Route("up/replies/{command id}", qos=1, retained=False, body="what became of a command"),
     "command": Route("down/commands/{verb}", qos=1, retained=False, body="one command; a retained one is ignored"),
 }
@@ -84,6 +90,11 @@ class Topics:
         if kind not in SINGULAR:
             raise KeyError(kind)
         return f"{self.root}/up/ledger/{kind}"
+
+    @property
+    def batch(self) -> str:
+        """Where many ledger messages go as one."""
+        return f"{self.root}/up/ledger/batch"
 
     def reply(self, command_id: str) -> str:
         """Where the answers to one command go; the id has been checked before."""

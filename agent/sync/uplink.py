@@ -2,7 +2,7 @@
 
 ::
 
-    journal --wake()--+                         +--> publish, within the window --> broker
+    journal --wake()--+                         +--> send, within the window --> broker
     any thread -------+--> one queue --> step() +
     broker's answers -+                         +--> settle (by PUBACK), commands, replies
 
@@ -10,19 +10,19 @@ Is at-least-once: a message is settled only by the broker's acknowledgement, and
 every connection that ended before it. Is not exactly-once: consumers dedupe by id. Offline is normal.
 """
 
+import contextlib
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from agent.errors import StoreError
 from agent.ledger.sealing import canonical
-from agent.store.outbox import Outgoing
-from agent.sync.backlog import Backlog
 from agent.sync.commands import Answers, Commands
-from agent.sync.notes import Notes
+from agent.sync.disk import Disk
+from agent.sync.limits import Limits
 from agent.sync.pace import SECOND_NS, Pace
-from agent.sync.retry import Settlement, bad_credentials, puback_text
+from agent.sync.retry import bad_credentials
+from agent.sync.sending import Sending
 from agent.sync.session import Session
 from agent.sync.standing import Standing
 from agent.sync.topics import Topics
@@ -35,6 +35,7 @@ from agent.sync.wire import (
     Event,
     Health,
     Note,
+    Pictures,
     Refused,
     Subscribed,
     Unreachable,
@@ -58,17 +59,14 @@ class Uplink:
         broker: The wire.
         topics: The device's topics.
         boot: This process, as in the ledger.
-        window: How many messages may wait for their acknowledgement, at most.
-        ack_timeout_s: No acknowledgement for this long: cut the line and begin again.
-        retry_max_s: Longest pause between attempts, and after a broker that says no.
-        require_subscriber: Hold messages while nobody subscribes to them.
+        limits: What the broker is asked to bear.
         draw: Uniform random number in [0, 1), for the jitter.
         now_ns: Monotonic nanoseconds.
-        unsettled: Reads (after seq, limit) unsettled messages from disk, in order. Raises ``StoreError``.
-        settle: Tells the journal that these numbers are settled; never waits.
+        disk: The outbox.
         status: The body of ``up/status``; never waits.
         commands: What is obeyed.
         stop: Set, then ``wake`` called: ``run`` says goodbye and returns.
+        pictures: Pictures to send when nothing else waits.
     """
 
     def __init__(
@@ -77,45 +75,43 @@ class Uplink:
         broker: Broker,
         topics: Topics,
         boot: str,
-        window: int,
-        ack_timeout_s: float,
-        retry_max_s: float,
-        require_subscriber: bool,
+        limits: Limits,
         draw: Callable[[], float],
         now_ns: Callable[[], int],
-        unsettled: Callable[[int, int], list[Outgoing]],
-        settle: Callable[[Sequence[int]], None],
+        disk: Disk,
         status: Callable[[], Mapping[str, Any]],
         commands: Commands,
         stop: threading.Event,
+        pictures: Pictures | None = None,
     ) -> None:
         self._broker = broker
         self._topics = topics
-        self._ack_timeout_ns = round(ack_timeout_s * SECOND_NS)
+        self._ack_timeout_ns = round(limits.ack_timeout_s * SECOND_NS)
         self._now_ns = now_ns
-        self._status = status
         self._commands = commands
         self._stop = stop
-        self._backlog = Backlog(
-            unsettled=unsettled,
-            settle=settle,
-            size_of=lambda kind: len(topics.ledger(kind)),
-            require_subscriber=require_subscriber,
-        )
-        self._notes = Notes()
-        self._pace = Pace(draw=draw, longest_s=retry_max_s, now_ns=now_ns())
+        self._pace = Pace(draw=draw, longest_s=limits.retry_max_s, now_ns=now_ns())
         self._standing = Standing(now_ns)
-        self._session = Session(topics=topics, boot=boot, window=window)
-        self._status_due = False
-        self._woken = 0
-        self._read_upto = -1
+        self._session = Session(topics=topics, boot=boot, window=limits.window)
+        self._sending = Sending(
+            broker=broker,
+            topics=topics,
+            limits=limits,
+            disk=disk,
+            pictures=pictures,
+            status=status,
+            session=self._session,
+            pace=self._pace,
+            standing=self._standing,
+            now_ns=now_ns,
+        )
         commands.attach(self.wake)
 
     # From any thread.
 
     def wake(self) -> None:
         """Something was committed, or an answer is there, or ``stop`` is set."""
-        self._woken += 1
+        self._sending.wake()
         self._broker.events.put(Woken())
 
     def publish_health(self, body: Mapping[str, Any]) -> None:
@@ -124,7 +120,7 @@ class Uplink:
 
     def status_changed(self) -> None:
         """Publish ``up/status`` again; while one waits for its acknowledgement, the next waits too."""
-        self._status_due = True
+        self._sending.status_due = True
         self.wake()
 
     def reply(
@@ -145,7 +141,8 @@ class Uplink:
         return {
             **self._standing.to_json(),
             "connects": self._session.connects,
-            **self._backlog.snapshot(),
+            "broker": self._session.limits(),
+            **self._sending.snapshot(),
             "not_permitted": self._session.not_permitted,
             "commands": self._commands.snapshot(),
         }
@@ -153,9 +150,7 @@ class Uplink:
     @property
     def drained(self) -> bool:
         """Whether all that is on the disk is acknowledged, as far as the uplink was woken for it."""
-        backlog = self._backlog
-        done = backlog.dry and not (backlog.in_flight or backlog.holding)
-        return done and self._read_upto == self._woken
+        return self._sending.drained
 
     # On the uplink's thread.
 
@@ -170,22 +165,23 @@ class Uplink:
         wait_s = min(timeout_s, max(_SHORTEST_WAIT_S, self._until_due_s()))
         try:
             self._handle(self._broker.events.get(timeout=wait_s))
-            for _ in range(_EVENTS_PER_STEP):
-                self._handle(self._broker.events.get_nowait())
         except queue.Empty:
-            self._backlog.look()
+            self._sending.look()
+        else:
+            with contextlib.suppress(queue.Empty):
+                for _ in range(_EVENTS_PER_STEP):
+                    self._handle(self._broker.events.get_nowait())
         self._answer(self._commands.finished())
         self._keep_connected()
         if self._session.connected:
-            self._send_notes()
-            self._send_backlog()
+            self._sending.send()
+        self._sending.settle()
 
     def close(self) -> None:
         """Say that the agent stops on purpose, and disconnect; takes little more than a second at most."""
         until_ns = self._now_ns() + round(GOODBYE_S * SECOND_NS)
         if self._session.connected:
-            goodbye = self._session.stopped()
-            self._notes.sent(self._publish(goodbye), goodbye, self._now_ns())
+            self._sending.say_now(self._session.stopped())
             self._hear_out(until_ns)
         self._broker.disconnect(graceful=self._session.connected, wait_s=max(_SHORTEST_WAIT_S, self._left_s(until_ns)))
         self._over("stopped", None, "")
@@ -195,7 +191,7 @@ class Uplink:
 
         Then it would speak the will after our goodbye.
         """
-        while self._session.connected and self._oldest_sent_ns() is not None and self._left_s(until_ns) > 0:
+        while self._session.connected and self._sending.oldest_sent_ns() is not None and self._left_s(until_ns) > 0:
             try:
                 event = self._broker.events.get(timeout=self._left_s(until_ns))
             except queue.Empty:
@@ -207,18 +203,16 @@ class Uplink:
         return (until_ns - self._now_ns()) / SECOND_NS
 
     def _until_due_s(self) -> float:
-        now_ns = self._now_ns()
         due = [] if self._session.link is not None else [self._pace.connect_at_ns]
         if self._session.connected:
-            oldest_ns, again_ns = self._oldest_sent_ns(), self._backlog.due_ns()
+            oldest_ns, again_ns = self._sending.oldest_sent_ns(), self._sending.due_ns()
             due += [] if oldest_ns is None else [oldest_ns + self._ack_timeout_ns]
-            due += [] if again_ns is None else [max(again_ns, self._pace.send_at_ns)]
-            due += [self._pace.send_at_ns] if self._pace.send_at_ns > now_ns else []
-        return min(((moment - now_ns) / SECOND_NS for moment in due), default=_IDLE_S)
+            due += [] if again_ns is None else [again_ns]
+        return min((self._left_s(moment) for moment in due), default=_IDLE_S)
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Note):
-            self._notes.add(event)
+            self._sending.say(event)
         elif isinstance(event, Health):
             if self._session.connected:
                 self._broker.publish(self._topics.health, event.body, qos=0)
@@ -230,7 +224,7 @@ class Uplink:
     ) -> None:
         """What the broker says on the present link."""
         if isinstance(event, Acknowledged):
-            self._hear_acknowledged(event.mid, event.code)
+            self._sending.hear(event.mid, event.code)
         elif isinstance(event, Arrived):
             self._answer(self._commands.take(event))
         elif isinstance(event, Connected):
@@ -249,44 +243,20 @@ class Uplink:
     def _hear_connected(self, event: Connected) -> None:
         self._session.accepted(event)
         self._pace.connected(self._now_ns())
-        self._backlog.linked(event.maximum_packet_size)
         self._standing.become("connected")
         self._broker.subscribe([self._topics.commands])
-        self._notes.add_first(self._session.online())
-        self._status_due = True
-
-    def _hear_acknowledged(self, mid: int, code: int) -> None:
-        note = self._notes.acknowledged(mid)
-        if note is not None:
-            self._session.answered(note.topic, code)
-            return
-        now_ns = self._now_ns()
-        meaning = self._backlog.acknowledged(mid, code, now_ns)
-        if meaning is Settlement.SETTLE:
-            self._pace.settled()
-            self._standing.become("connected")
-        elif meaning is Settlement.HOLD:
-            self._standing.become("nobody-listens", "no-subscriber", "nobody subscribes to this device's ledger")
-        elif meaning is Settlement.BACK_OFF:
-            self._pace.pause(now_ns)
-            self._standing.become("backing-off", f"0x{code:02X}", puback_text(code))
-        elif meaning is Settlement.FORBIDDEN:
-            self._pace.pause_long(now_ns)
-            self._standing.become(
-                "forbidden", f"0x{code:02X}", "the broker's rules do not let this device publish there"
-            )
+        self._sending.linked(self._session.largest_packet)
 
     def _over(self, state: str, code: str | None, text: str) -> None:
         """The attempt or the connection has ended."""
         self._session.over()
-        self._backlog.cut()
-        self._notes.cut()
+        self._sending.cut()
         self._pace.lost(self._now_ns())
         self._standing.become(state, code, text)
 
     def _keep_connected(self) -> None:
         now_ns = self._now_ns()
-        oldest_ns = self._oldest_sent_ns()
+        oldest_ns = self._sending.oldest_sent_ns()
         if self._session.connected and oldest_ns is not None and now_ns - oldest_ns >= self._ack_timeout_ns:
             self._broker.disconnect(graceful=False)
             seconds = self._ack_timeout_ns / SECOND_NS
@@ -294,51 +264,6 @@ class Uplink:
         if self._session.link is None and now_ns >= self._pace.connect_at_ns:
             self._pace.attempted(now_ns)
             self._session.link = self._broker.connect(self._session.will())
-
-    def _send_notes(self) -> None:
-        while self._room() > 0:
-            note = self._notes.next() or self._next_status()
-            if note is None:
-                return
-            if self._session.takes(note):
-                self._notes.sent(self._publish(note), note, self._now_ns())
-
-    def _publish(self, note: Note) -> int:
-        retain = self._session.retain(note)
-        return self._broker.publish(note.topic, note.body, retain=retain, correlation=note.correlation)
-
-    def _next_status(self) -> Note | None:
-        if not self._status_due or self._notes.flying(self._topics.status):
-            return None
-        self._status_due = False
-        return Note(self._topics.status, canonical(self._status()), retain=True)
-
-    def _send_backlog(self) -> None:
-        now_ns = self._now_ns()
-        if now_ns < self._pace.send_at_ns:
-            return
-        woken = self._woken  # read before the disk: what is committed later will wake us again
-        if woken != self._read_upto:
-            self._backlog.look()
-        try:
-            while (message := self._backlog.next(self._room(), now_ns)) is not None:
-                mid = self._broker.publish(self._topics.ledger(message.kind), message.body)
-                self._backlog.sent(mid, message, now_ns)
-        except StoreError as fault:
-            self._pace.pause(now_ns)
-            self._standing.become("disk", "store", str(fault))
-            return
-        if self._backlog.dry:
-            self._read_upto = woken
-        if self._standing.state == "disk":
-            self._standing.become("connected")
-
-    def _room(self) -> int:
-        return self._session.window - self._backlog.in_flight - self._notes.in_flight
-
-    def _oldest_sent_ns(self) -> int | None:
-        times = (self._backlog.oldest_sent_ns(), self._notes.oldest_sent_ns())
-        return min((moment for moment in times if moment is not None), default=None)
 
     def _answer(self, answers: Answers) -> None:
         for reply in answers.replies:

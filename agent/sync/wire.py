@@ -20,6 +20,7 @@ class Connected:
         maximum_packet_size: Largest packet in bytes that the broker takes; None if it named no limit.
         retain_available: Whether it keeps retained messages.
         session_present: Whether it kept our session, with the commands that came meanwhile.
+        keepalive_s: The silence after which it wants to hear from us, where it named one; the wire obeys it.
     """
 
     link: int
@@ -27,6 +28,7 @@ class Connected:
     maximum_packet_size: int | None
     retain_available: bool
     session_present: bool
+    keepalive_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,45 @@ class Note:
     again: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture as it is published.
+
+    Attributes:
+        topic: Where it goes.
+        body: The JPEG.
+        user_properties: What MQTT 5 says beside it.
+    """
+
+    topic: str
+    body: bytes
+    user_properties: tuple[tuple[str, str], ...] = ()
+
+
+class Pictures(Protocol):
+    """Pictures that wait to be published: served when no message waits. All on the uplink's thread; none waits."""
+
+    def next(self, room_bytes: int | None) -> Picture | None:
+        """The picture to send now.
+
+        Args:
+            room_bytes: Body and user properties may have so many bytes together; None: any number.
+        """
+        ...
+
+    def sent(self, mid: int) -> None:
+        """The picture that ``next`` gave last has been handed to the wire under this number."""
+        ...
+
+    def acknowledged(self, mid: int, code: int) -> None:
+        """The broker answered it with this reason code."""
+        ...
+
+    def cut(self) -> None:
+        """The connection ended: nothing is known about what was in flight."""
+        ...
+
+
 Event = Connected | Refused | Unreachable | Disconnected | Acknowledged | Subscribed | Arrived | Woken | Health | Note
 
 
@@ -174,7 +215,14 @@ class Broker(Protocol):
         ...
 
     def publish(
-        self, topic: str, body: bytes, *, qos: int = 1, retain: bool = False, correlation: bytes | None = None
+        self,
+        topic: str,
+        body: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+        user_properties: Sequence[tuple[str, str]] = (),
     ) -> int:
         """Send a message; returns the number that its ``Acknowledged`` will carry.
 

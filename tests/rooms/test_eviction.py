@@ -24,7 +24,8 @@ from agent.store.eviction import (
 )
 from agent.store.open_rollups import OpenRollups
 from agent.store.schema import MIGRATIONS
-from agent.store.transaction import Entry, SettleEntry, Transaction
+from agent.store.settlements import SettleEntry
+from agent.store.transaction import Entry, Transaction
 from consumer import Ledger
 from samples import MOMENT, ORIGIN, a_record
 

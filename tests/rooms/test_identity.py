@@ -12,7 +12,8 @@ from agent.store.identity import FILE as IDENTITY
 from agent.store.identity import NOTE, Known, LastKnown, fingerprint
 from agent.store.opening import Opening
 from agent.store.schema import FILE
-from agent.store.transaction import MessageEntry, SettleEntry
+from agent.store.settlements import SettleEntry
+from agent.store.transaction import MessageEntry
 from samples import ORIGIN
 from store_rig import ManualClock, Store, an_entry, rows
 

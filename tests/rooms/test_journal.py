@@ -12,7 +12,8 @@ from agent.errors import StoreError
 from agent.inspection.frame import Mark, Subject, Trigger
 from agent.inspection.screening import Screening
 from agent.store.opening import Opening
-from agent.store.transaction import CloseRollups, MessageEntry, ReplyEntry, SettleEntry
+from agent.store.settlements import SettleEntry
+from agent.store.transaction import CloseRollups, MessageEntry, ReplyEntry
 from samples import MOMENT, ORIGIN, a_detection
 from store_rig import ManualClock, Store, a_journal, an_entry, ledger, of_kind, rollup_sum, rows, small_disk
 from waiting import until

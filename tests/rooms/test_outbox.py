@@ -1,6 +1,8 @@
 from agent.inspection.record import Latency
-from agent.store.outbox import backlog, ledger_facts, outbox_by_kind, unsettled
-from agent.store.transaction import MessageEntry, SettleEntry
+from agent.ledger.lanes import LIVE
+from agent.store.outbox import LAST, backlog, ledger_facts, outbox_by_kind, unsettled
+from agent.store.settlements import SettleEntry
+from agent.store.transaction import MessageEntry
 from samples import MOMENT
 from store_rig import Store, an_entry, ledger, rows
 
@@ -12,9 +14,9 @@ def test_unsettled_messages_come_oldest_first_and_not_all_at_once(tmp_path):
         store.journal.put(an_entry(number, latency=Latency(0, 1, None, 2)))
     store.journal.put(SettleEntry([2, 4]))
     store.write()
-    assert [one.n for one in unsettled(store.db, 0, 3)] == [1, 3, 5]
-    assert [one.n for one in unsettled(store.db, 5, 10)] == [6, 7]
-    assert unsettled(store.db, 7, 10) == []
+    assert [one.n for one in unsettled(store.db, LIVE, 0, LAST, 3)] == [1, 3, 5]
+    assert [one.n for one in unsettled(store.db, LIVE, 5, LAST, 10)] == [6, 7]
+    assert unsettled(store.db, LIVE, 7, LAST, 10) == []
     assert backlog(store.db) == 5
     store.stop()
 
@@ -24,7 +26,7 @@ def test_an_outgoing_message_is_the_sealed_bytes(tmp_path):
     store = Store(tmp_path)
     store.journal.put(an_entry(1, source="größe-\udcff.jpg"))
     store.write()
-    (message,) = unsettled(store.db, 0, 10)
+    (message,) = unsettled(store.db, LIVE, 0, LAST, 10)
     assert (message.kind, message.body) == ("inspections", rows(tmp_path, "SELECT body FROM messages")[0][0])
     assert ledger(tmp_path)[0]["source"] == "größe-\udcff.jpg"
     store.stop()
@@ -58,7 +60,7 @@ def test_a_settlement_that_comes_twice_is_no_trouble(tmp_path):
     for _ in range(2):
         store.journal.put(SettleEntry([1, 99]))
         store.write()
-    assert [one.n for one in unsettled(store.db, 0, 10)] == [2]
+    assert [one.n for one in unsettled(store.db, LIVE, 0, LAST, 10)] == [2]
     store.stop()
 
 

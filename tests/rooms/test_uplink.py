@@ -3,130 +3,18 @@
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from agent.config.sections import MqttSection
-from agent.errors import StoreError
-from agent.inspection.frame import Moment
-from agent.store.outbox import Outgoing
 from agent.sync.broker import PahoBroker
-from agent.sync.commands import Commands, Verb
-from agent.sync.topics import Topics
-from agent.sync.uplink import Uplink
-from agent.sync.verbs import CHECKS
-from agent.sync.wire import Broker
-from fakes import FakeBroker, FakeServer
+from fakes import FakeBroker
 from mosquitto import Central, Mosquitto, needs_mosquitto, running
-from samples import a_status
+from uplink_rig import LEDGER, TOPICS, Desk, Outbox, Running, an_uplink, arrived, everything
 from waiting import until
-
-TOPICS = Topics.of("fieldgate/1", "plant-a", "cam-7")
-LEDGER = f"{TOPICS.root}/up/ledger/"
-SECOND = 10**9
-
-
-class Disk:
-    """An outbox in memory. ``settle`` only notes; ``commit`` removes, as the journal does a little later."""
-
-    def __init__(self, rows: int = 0, *, at_once: bool = True) -> None:
-        self.rows: dict[int, Outgoing] = {}
-        self.told: list[int] = []
-        self.replies: dict[str, Mapping[str, Any]] = {}
-        self.broken = False
-        self._at_once = at_once
-        self.add(rows)
-
-    def add(self, rows: int, *, size: int = 0) -> None:
-        first = len(self.rows) + len(self.told) + 1
-        for seq in range(first, first + rows):
-            self.rows[seq] = Outgoing(seq, "inspections", b"%d%s" % (seq, b" " * size))
-
-    def unsettled(self, after: int, limit: int) -> list[Outgoing]:
-        if self.broken:
-            raise StoreError("the disk is gone")
-        return [row for seq, row in sorted(self.rows.items()) if seq > after][:limit]
-
-    def settle(self, seqs: Sequence[int]) -> None:
-        self.told += seqs
-        if self._at_once:
-            self.commit()
-
-    def commit(self) -> None:
-        for seq in self.told:
-            self.rows.pop(seq, None)
-
-
-def an_uplink(
-    broker: Broker, disk: Disk, *, now_ns: Any = time.monotonic_ns, stop: threading.Event | None = None, **settings: Any
-) -> Uplink:
-    """An uplink that knows ``ping`` and draws the longest waits."""
-    commands = Commands(
-        topics=TOPICS,
-        verbs={"ping": Verb(CHECKS["ping"], lambda _: {"boot": "boot-1"})},
-        now=lambda: Moment(datetime.now(timezone.utc), time.monotonic_ns(), "synced"),
-        remembered=disk.replies.get,
-        remember=lambda command_id, _verb, reply: disk.replies.update({command_id: reply}),
-    )
-    return Uplink(
-        broker=broker,
-        topics=TOPICS,
-        boot="boot-1",
-        window=settings.get("window", 20),
-        ack_timeout_s=settings.get("ack_timeout_s", 40),
-        retry_max_s=settings.get("retry_max_s", 60),
-        require_subscriber=settings.get("require_subscriber", True),
-        draw=settings.get("draw", lambda: 1.0),
-        now_ns=now_ns,
-        unsettled=disk.unsettled,
-        settle=disk.settle,
-        status=a_status,
-        commands=commands,
-        stop=stop or threading.Event(),
-    )
-
-
-class Desk:
-    """An uplink over the fake broker, with a clock that only the test moves."""
-
-    def __init__(self, rows: int = 0, *, at_once: bool = True, listening: bool = True, **settings: Any) -> None:
-        self.server = FakeServer()
-        self.broker = FakeBroker(self.server)
-        self.disk = Disk(rows, at_once=at_once)
-        self.now = 1_000 * SECOND
-        self.heard: list[tuple[str, bytes, bool]] = []
-        if listening:
-            self.listen()
-        self.uplink = an_uplink(self.broker, self.disk, now_ns=lambda: self.now, **settings)
-
-    def listen(self) -> None:
-        self.server.listen(f"{TOPICS.root}/up/#", lambda *message: self.heard.append(message))
-
-    def work(self, *, after_s: float = 0.0) -> None:
-        """Let time pass, then let the uplink do all that it can without more time."""
-        self.now += round(after_s * SECOND)
-        for _ in range(40):
-            self.uplink.step(0)
-
-    def add(self, rows: int, *, size: int = 0) -> None:
-        self.disk.add(rows, size=size)
-        self.uplink.wake()
-
-    @property
-    def sent(self) -> list[int]:
-        """Numbers of the ledger messages that were published, in order."""
-        return [int(body) for body in self.server.bodies(LEDGER)]
-
-    @property
-    def shown(self) -> dict[str, Any]:
-        return self.uplink.snapshot()
-
-    def said(self, topic: str) -> list[Any]:
-        return [json.loads(body) for body in self.server.bodies(topic)]
 
 
 def test_after_a_connection_come_online_then_status_then_the_backlog() -> None:
@@ -536,26 +424,6 @@ def test_events_of_an_earlier_connection_are_ignored() -> None:
 # Over a real broker.
 
 
-class Running:
-    """An uplink on its own thread, over paho."""
-
-    def __init__(self, port: int, rows: int, **settings: Any) -> None:
-        section = MqttSection(host="127.0.0.1", port=port, keepalive_s=5, **settings.pop("section", {}))
-        self.disk = Disk(rows)
-        self.stop = threading.Event()
-        self.uplink = an_uplink(
-            PahoBroker(section, client_id="device"), self.disk, stop=self.stop, retry_max_s=1, **settings
-        )
-        self.thread = threading.Thread(target=self.uplink.run, name="uplink")
-        self.thread.start()
-
-    def end(self) -> None:
-        self.stop.set()
-        self.uplink.wake()
-        self.thread.join(10)
-        assert not self.thread.is_alive(), "the uplink did not stop"
-
-
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     """A broker that a test may stop and start."""
@@ -563,11 +431,6 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     broker = Mosquitto(tmp_path / "broker", lines=("max_queued_messages 0",))
     yield broker
     broker.kill()
-
-
-def everything(rows: int) -> set[bytes]:
-    """The bodies of so many messages."""
-    return {b"%d" % seq for seq in range(1, rows + 1)}
 
 
 @needs_mosquitto
@@ -580,7 +443,7 @@ def test_a_backlog_made_offline_is_drained_when_a_broker_appears(mosquitto: Mosq
         mosquitto.start()
         with Central(mosquitto.port, f"{TOPICS.root}/up/#") as central:
             assert until(lambda: agent.uplink.drained, within_s=20)
-            assert until(lambda: set(central.bodies(LEDGER)) == everything(300))
+            assert until(lambda: set(arrived(central)) == everything(300))
             assert sorted(agent.disk.told) == list(range(1, 301))
     finally:
         agent.end()
@@ -592,7 +455,7 @@ def test_a_backlog_made_offline_is_drained_when_a_broker_appears(mosquitto: Mosq
 def test_a_broker_that_goes_in_the_middle_loses_nothing(mosquitto: Mosquitto, how: str) -> None:
     """Stopped or killed while messages flow: after its return what was not settled arrives, each settled once."""
     mosquitto.start()
-    agent = Running(mosquitto.port, rows=4_000)
+    agent = Running(mosquitto.port, rows=4_000, batch_bytes=0)
     first = Central(mosquitto.port, f"{TOPICS.root}/up/#")
     try:
         assert until(lambda: len(agent.disk.told) >= 200)
@@ -604,7 +467,7 @@ def test_a_broker_that_goes_in_the_middle_loses_nothing(mosquitto: Mosquitto, ho
         with Central(mosquitto.port, f"{TOPICS.root}/up/#") as central:
             assert until(lambda: agent.uplink.drained, within_s=30)
             # The first listener may have come back before the second was there: between them nothing is missed.
-            assert until(lambda: left <= {*first.bodies(LEDGER), *central.bodies(LEDGER)})
+            assert until(lambda: left <= {*arrived(first), *arrived(central)})
         assert sorted(agent.disk.told) == list(range(1, 4_001))
     finally:
         agent.end()
@@ -627,7 +490,7 @@ def test_a_frozen_broker_is_left_and_found_again(mosquitto: Mosquitto) -> None:
             assert agent.uplink.snapshot()["reason"]["code"] in {"no-acknowledgement", "no-answer"}
             mosquitto.thaw()
             assert until(lambda: agent.uplink.drained, within_s=30)
-            assert until(lambda: set(central.bodies(LEDGER)) == everything(10))
+            assert until(lambda: set(arrived(central)) == everything(10))
     finally:
         agent.end()
 
@@ -704,7 +567,7 @@ def test_a_killed_agent_is_declared_lost_with_its_connection_number(mosquitto: M
     """The will carries the boot and the number of the connection that it belongs to."""
     mosquitto.start()
     broker = PahoBroker(MqttSection(host="127.0.0.1", port=mosquitto.port), client_id="device")
-    uplink = an_uplink(broker, Disk())
+    uplink = an_uplink(broker, Outbox())
     with Central(mosquitto.port, f"{TOPICS.root}/up/#") as central:
 
         def online() -> bool:
