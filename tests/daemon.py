@@ -60,6 +60,12 @@ class Daemon:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **(settings or {})})
 
+    def resident_mb(self) -> float:
+        """Memory that the process holds, in megabytes."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+
     @property
     def running(self) -> bool:
         """Whether the process is still there."""

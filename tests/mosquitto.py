@@ -170,6 +170,14 @@ class Central:
         mid = self._client.publish(topic, body, 1, retain, properties).mid
         assert until(lambda: mid in self._acknowledged), "the test's own message was not acknowledged"
 
+    def deafen(self) -> None:
+        """Subscribe to nothing any more, and stay connected."""
+        self._client.unsubscribe(list(self._topics))
+
+    def listen(self) -> None:
+        """Subscribe again."""
+        self._subscribe()
+
     def bodies(self, topic_prefix: str) -> list[bytes]:
         """What arrived on topics that begin like this."""
         return [body for topic, body, _ in self.received if topic.startswith(topic_prefix)]
