@@ -58,7 +58,9 @@ class Daemon:
         """Start it, under another command (a tracer) and with more in its environment if wanted; returns at once."""
         command = [*under, FIELDGATE, "run", "--config", str(self.config)]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **(settings or {})})
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, env={**os.environ, **(settings or {})}, start_new_session=True
+            )
 
     def resident_mb(self) -> float:
         """Memory that the process holds, in megabytes."""
@@ -72,9 +74,9 @@ class Daemon:
         return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
-        """SIGKILL, as a power switch would."""
+        """SIGKILL, to a tracer around it too."""
         assert self._process is not None
-        self._process.kill()
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(10)
 
     def terminate(self, within_s: float = 10.0) -> int:

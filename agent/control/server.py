@@ -1,5 +1,6 @@
 """The daemon's side of the control socket."""
 
+import contextlib
 import json
 import socket
 from collections.abc import Callable, Mapping
@@ -70,7 +71,8 @@ class ControlServer:
         if self._socket is not None:
             self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a read-only disk keeps the name; the next start takes it over
+                self._path.unlink()
 
     def _serve(self, connection: socket.socket) -> None:
         connection.settimeout(_PATIENCE_S)

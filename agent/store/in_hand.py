@@ -9,6 +9,10 @@ import json
 import os
 from pathlib import Path
 
+import structlog
+
+_log = structlog.get_logger()
+
 CRASHES = 2
 _ROOM = 4096
 
@@ -17,7 +21,8 @@ class InHand:
     """The note of one camera. Used by the line thread only.
 
     The note is a plain write without fsync: it has to survive the process, not the power. Writing costs
-    microseconds, on purpose, since it happens for each file.
+    microseconds, on purpose, since it happens for each file. A disk that refuses costs the note, not the line: then a
+    crash is not counted, and the journal holds files back as long as it cannot write either.
 
     Args:
         path: The note's file; its folder is made.
@@ -28,6 +33,8 @@ class InHand:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._failing = False
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
         self._item, self._crashes = self._found()
         if self._item is not None:
@@ -63,4 +70,11 @@ class InHand:
 
     def _write(self, item: str, crashes: int, *, held: bool) -> None:
         note = json.dumps({"held": held, "crashes": crashes, "item": item}).encode()
-        os.pwrite(self._file, note[:_ROOM].ljust(_ROOM), 0)
+        try:
+            os.pwrite(self._file, note[:_ROOM].ljust(_ROOM), 0)
+        except OSError as error:
+            if not self._failing:
+                _log.warning("the file in hand cannot be noted", path=str(self._path), reason=str(error))
+            self._failing = True
+        else:
+            self._failing = False

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from agent.store.in_hand import InHand
@@ -91,3 +93,11 @@ def test_a_short_name_after_a_long_one_leaves_nothing_behind(note):
     assert hand.take("a")
     hand.close()
     assert [crash_with(note, "a") for _ in range(2)] == [True, False]
+
+
+def test_a_disk_that_refuses_the_note_costs_the_note_only():
+    """On a full disk the file is inspected all the same, and nothing is raised."""
+    hand = InHand(Path("/dev/full"))  # reads as zeros, and every write finds no space
+    assert [hand.take(item) for item in ("a.jpg", "b.jpg", "b.jpg", "b.jpg")] == [True] * 4
+    hand.put_down()
+    hand.close()
