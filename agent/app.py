@@ -10,8 +10,10 @@
           ^                                                                      ^
           +--mode, trigger, status-- control (Unix socket)          health ------+------ watch (sensors, totals)
 
-Threads: main, capture-<camera>, line, evidence, journal, uplink, watch, control. Stopped in reverse, each with a
-budget: sources, line, evidence, journal, uplink. Nothing upstream waits for anything downstream of the disk.
+The thread retention keeps the store within its budget: what is worth least it asks the journal to let go.
+
+Threads: main, capture-<camera>, line, evidence, journal, retention, uplink, watch, control. Stopped in reverse, each
+with a budget: sources, line, evidence, journal, uplink. Nothing upstream waits for anything downstream of the disk.
 """
 
 import random
@@ -31,8 +33,8 @@ from agent.config import Config
 from agent.config.sections import Camera, FileCamera
 from agent.control.server import ControlServer
 from agent.crew import Crew
-from agent.engine.loading import Engine, load_engine
-from agent.errors import ConfigError, StoreError
+from agent.engine.loading import load_engines
+from agent.errors import StoreError
 from agent.handoff import Bell
 from agent.inspector import Inspector
 from agent.ledger.rollups import LATENCY_BOUNDS_MS
@@ -43,6 +45,8 @@ from agent.monitor.sensors import Sensors
 from agent.monitor.watch import Watch
 from agent.operations import Operations
 from agent.reporting import Reporting
+from agent.store.ballast import Ballast
+from agent.store.budget import MB
 from agent.store.cursors import files_done, stream_done
 from agent.store.evidence import EvidenceWriter
 from agent.store.in_hand import InHand
@@ -53,9 +57,10 @@ from agent.store.outbox import newest, unsettled
 from agent.store.reader import Reader
 from agent.store.recorded_log import RecordedLog
 from agent.store.remembered import remember, remembered
+from agent.store.retention import Retention
 from agent.store.schema import hold_write_lock
 from agent.store.settlements import SettleEntry
-from agent.store.transaction import CloseRollups, MessageEntry
+from agent.store.transaction import CloseRollups, Entry, MessageEntry
 from agent.sync.broker import PahoBroker
 from agent.sync.commands import Commands, Verb
 from agent.sync.disk import Disk
@@ -88,13 +93,20 @@ class App:
         self.stop = stop
         self._began = time.monotonic()
         self._lock = hold_write_lock(config.store.dir)
-        self._engines = self._loaded_engines()
+        Ballast(config.store.dir, config.store.ballast_mb * MB).release_if_full()
+        self._engines = load_engines(config.engines, config.inference)
         self._clock = Clock()
         self._bell = Bell()
         self._line_stop = threading.Event()
         self._uplink_stop = threading.Event()
         self._origin = Origin(config.device.site, config.device.name, new_uuid7(), kernel_boot_id())
-        self._opening = Opening(config.store.dir, origin=self._origin, now=self._clock.now, new_id=new_uuid7)
+        self._opening = Opening(
+            config.store.dir,
+            origin=self._origin,
+            now=self._clock.now,
+            new_id=new_uuid7,
+            limit=config.store.database_mb * MB,
+        )
         self.journal = Journal(
             self._opening,
             origin=self._origin,
@@ -103,17 +115,28 @@ class App:
             commit_ms=config.store.commit_ms,
             size=config.store.queue,
             on_commit=self._committed,
+            relief=self._relief,
             recorded=RecordedLog(config.store.recorded_log).add,
         )
         self.alerts = Alerts(put=lambda body: self.journal.put(MessageEntry("alerts", body)), now=self._clock.now)
         self._tell_beginning()
         self.reader = Reader(config.store.dir)
+        self.retention = Retention.of(
+            config.store,
+            packs=[section.pack for section in config.engines.values()],
+            reader=self.reader,
+            put=self.journal.put,
+            failing=lambda: self.journal.failing,
+            raised=self.alerts.raised,
+            cleared=self.alerts.cleared,
+        )
         self.modes = self._trusted_modes()
         self.evidence = EvidenceWriter(
             config.store.dir / "evidence",
             quality=config.store.evidence_quality,
             size=config.store.evidence_queue,
             put=self.journal.put,
+            room=self.retention.room,
         )
         self.captures = {camera.name: self._capture(camera) for camera in config.cameras}
         self.operations = Operations(
@@ -136,6 +159,7 @@ class App:
             evidence=self.evidence,
             reader=self.reader,
             alerts=self.alerts.standing,
+            budget=self.retention.snapshot,
             uplink=(lambda: self.uplink.snapshot() if self.uplink else {}) if config.mqtt.host else None,
         )
         self.uplink = self._made_uplink() if config.mqtt.host else None
@@ -144,18 +168,6 @@ class App:
         self._crew = Crew(stop)
 
     # -- building
-
-    def _loaded_engines(self) -> dict[str, Engine]:
-        engines = {}
-        for name, section in self.config.engines.items():
-            engine = load_engine(section.pack, self.config.inference)
-            if engine.pack.engine != name:
-                raise ConfigError(
-                    f"engines.{name}.pack: {section.pack} holds the engine '{engine.pack.engine}'; "
-                    f"name the table [engines.{engine.pack.engine}]"
-                )
-            engines[name] = engine
-        return engines
 
     def _tell_beginning(self) -> None:
         beginning = self._opening.beginning
@@ -257,6 +269,7 @@ class App:
             backlog=self.reporting.backlog,
             ledger=self.reporting.ledger,
             envelope=self.reporting.envelope,
+            budget=self.retention.snapshot,
             bounds=LATENCY_BOUNDS_MS,
             publish=uplink.publish_health if uplink else lambda _body: None,
             stop=self.stop,
@@ -308,6 +321,7 @@ class App:
     def _start(self) -> None:
         start = self._crew.start
         start("journal", self.journal.run)
+        start("retention", self.retention.run)
         start("evidence", self.evidence.run)
         if self.uplink:
             start("uplink", self.uplink.run)
@@ -354,14 +368,18 @@ class App:
         self._crew.join(["evidence"], EVIDENCE_S)
         self.journal.stop()
         self._crew.join(["journal"], JOURNAL_S)
+        self.retention.stop()
         self._uplink_stop.set()
         if self.uplink:
             self.uplink.wake()
         self.control.close()
-        self._crew.join(["uplink", "control", "watch"], UPLINK_S)
+        self._crew.join(["uplink", "control", "watch", "retention"], UPLINK_S)
         _log.info("stopped", crashed=self._crew.died)
 
     # -- bells
+
+    def _relief(self) -> list[Entry]:
+        return self.retention.relief()  # built after the journal, and asked only while it runs
 
     def _committed(self) -> None:
         # The journal commits once while it is built, before there is an uplink.

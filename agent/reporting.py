@@ -41,6 +41,7 @@ class Reporting:
         evidence: The evidence writer.
         reader: The database.
         alerts: Which alerts stand.
+        budget: What the store uses of the disk, and what had to go.
         uplink: How the uplink is doing; None where no broker is configured.
     """
 
@@ -57,6 +58,7 @@ class Reporting:
         evidence: EvidenceWriter,
         reader: Reader,
         alerts: Callable[[], list[dict[str, Any]]],
+        budget: Callable[[], dict[str, Any] | None],
         uplink: Callable[[], dict[str, Any]] | None,
     ) -> None:
         self._origin = origin
@@ -69,6 +71,7 @@ class Reporting:
         self._evidence = evidence
         self._reader = reader
         self._alerts = alerts
+        self._budget = budget
         self._uplink = uplink
         self._began = time.monotonic()
 
@@ -114,6 +117,7 @@ class Reporting:
             },
             "journal": self._journal.snapshot(),
             "evidence": self._evidence.snapshot(),
+            "budget": self._budget(),
             "uplink": self._uplink() if self._uplink else {"state": "off", "reason": "no broker is configured"},
             "backlog": self.backlog(),
             "mode_files": dict(self._modes.troubles),

@@ -22,7 +22,8 @@ from agent.ledger.sealing import Origin
 from agent.store.journal import Journal
 from agent.store.opening import Opening
 from agent.store.schema import FILE, hold_write_lock
-from agent.store.transaction import Transaction, VerdictEntry
+from agent.store.settlements import SettleEntry
+from agent.store.transaction import Entry, Transaction, VerdictEntry
 from samples import MOMENT, ORIGIN, a_record
 
 
@@ -55,16 +56,24 @@ class Store:
         hardware: str = "hardware",
         device: str = ORIGIN.device,
         recorded: Callable[[Sequence[str]], None] = lambda _ids: None,
+        limit: int = 0,
+        relief: Callable[[], Sequence[Entry]] = lambda: (),
     ) -> None:
         self.folder = folder
         self.clock = clock or ManualClock()
         self.woken = 0
         self._lock: IO[str] = hold_write_lock(folder)
         origin = replace(ORIGIN, boot=boot, device=device)
-        self.opening = Opening(folder, origin=origin, now=self.clock, new_id=new_uuid7, hardware=hardware)
+        self.opening = Opening(folder, origin=origin, now=self.clock, new_id=new_uuid7, hardware=hardware, limit=limit)
         self.db: Database = self.opening.db
         self.journal = a_journal(
-            self.opening, origin=origin, size=size, clock=self.clock, on_commit=self._wake, recorded=recorded
+            self.opening,
+            origin=origin,
+            size=size,
+            clock=self.clock,
+            on_commit=self._wake,
+            recorded=recorded,
+            relief=relief,
         )
 
     def _wake(self) -> None:
@@ -73,6 +82,11 @@ class Store:
     def write(self) -> None:
         """Let the journal write what waits."""
         self.journal.step(0)
+
+    def settle_all(self) -> None:
+        """Everything that waits for the broker has been acknowledged."""
+        self.journal.put(SettleEntry([n for (n,) in rows(self.folder, "SELECT n FROM outbox")]))
+        self.write()
 
     def stop(self) -> None:
         """End in order."""
@@ -103,6 +117,7 @@ def a_journal(
     size: int = 64,
     on_commit: Callable[[], None],
     recorded: Callable[[Sequence[str]], None] = lambda _ids: None,
+    relief: Callable[[], Sequence[Entry]] = lambda: (),
 ) -> Journal:
     """A journal that does not let entries gather."""
     return Journal(
@@ -113,6 +128,7 @@ def a_journal(
         commit_ms=0,
         size=size,
         on_commit=on_commit,
+        relief=relief,
         recorded=recorded,
         retry_s=0.05,
     )

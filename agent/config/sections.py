@@ -7,6 +7,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+SMALLEST_DATABASE_MB = 16
+"""Below that there would be no room in which to make room."""
+
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HOST_AND_PORT = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
@@ -255,6 +258,44 @@ class StoreSection(Section):
     recorded_log: Path | None = Field(
         default=None, description="For proofs: file that gets the id of each record after its commit; none: nothing."
     )
+    database_mb: int = Field(
+        default=4_000, ge=0, description="Quota of the database in MB; beyond it the oldest messages go. 0: no limit."
+    )
+    evidence_mb: int = Field(
+        default=16_000, ge=0, description="Quota of the pictures in MB; beyond it the least valuable go. 0: no limit."
+    )
+    packs_mb: int = Field(
+        default=4_000, ge=0, description="Quota of the engine packs in MB; beyond it an alert stands. 0: no limit."
+    )
+    free_mb: int = Field(
+        default=500, ge=0, description="Free space in MB below which pictures go, whoever else fills the disk; 0: none."
+    )
+    ballast_mb: int = Field(
+        default=16, ge=0, le=1_000, description="A file in MB that is given up on a full disk to make room; 0: none."
+    )
+    hold_days: float = Field(
+        default=7.0, ge=0, description="Days that settled messages are kept, so that they can be sent again."
+    )
+    audit_days: float = Field(
+        default=30.0, ge=0, description="Days that pictures of audit samples are kept; 0: no end."
+    )
+    cleared_days: float = Field(
+        default=30.0, ge=0, description="Days that other pictures of what passed are kept; 0: no end."
+    )
+    archive_days: float = Field(
+        default=90.0, ge=0, description="Days that pictures for the weekly look are kept; 0: no end."
+    )
+    inconclusive_days: float = Field(
+        default=90.0, ge=0, description="Days that pictures of inconclusive frames are kept; 0: no end."
+    )
+    fail_days: float = Field(default=365.0, ge=0, description="Days that pictures of fails are kept; 0: no end.")
+
+    @field_validator("database_mb")
+    @classmethod
+    def _database_has_room(cls, quota: int) -> int:
+        if 0 < quota < SMALLEST_DATABASE_MB:
+            raise ValueError(f"a database needs at least {SMALLEST_DATABASE_MB} MB; 0 means no limit")
+        return quota
 
 
 class MqttSection(Section):

@@ -1,13 +1,14 @@
 """From a pack on disk to an engine that is loaded, checked and warm."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.config.sections import InferenceSection
+from agent.config.sections import EngineSection, InferenceSection
 from agent.engine.model import Model
 from agent.engine.pack import Pack, read_pack
 from agent.engine.stages import ScreeningStage, VerificationStage
-from agent.errors import PackError
+from agent.errors import ConfigError, PackError
 from agent.inspection.record import EngineFacts
 
 
@@ -30,6 +31,25 @@ class Engine:
         """How records name it; two runtimes are joined by a plus."""
         runtimes = [stage.runtime for stage in (self.screening, self.verification) if stage is not None]
         return EngineFacts(self.pack.name, self.pack.digest, "+".join(dict.fromkeys(runtimes)))
+
+
+def load_engines(sections: Mapping[str, EngineSection], inference: InferenceSection) -> dict[str, Engine]:
+    """Load the pack of every engine name.
+
+    Raises:
+        ConfigError: A pack holds an engine of another name.
+        PackError: A pack cannot be used.
+    """
+    engines = {}
+    for name, section in sections.items():
+        engine = load_engine(section.pack, inference)
+        if engine.pack.engine != name:
+            raise ConfigError(
+                f"engines.{name}.pack: {section.pack} holds the engine '{engine.pack.engine}'; "
+                f"name the table [engines.{engine.pack.engine}]"
+            )
+        engines[name] = engine
+    return engines
 
 
 def load_engine(folder: Path, inference: InferenceSection) -> Engine:

@@ -94,7 +94,7 @@ class Record:
         return replace(self, evidence=evidence, evidence_reason=None)
 
     def without_evidence(self, reason: str) -> "Record":
-        """The same record saying why it has no JPEG: not-wanted, queue-full or failed."""
+        """The same record saying why it has no JPEG: not-wanted, queue-full, no-room or failed."""
         return replace(self, evidence=None, evidence_reason=reason)
 
     def without_pixels(self) -> "Record":

@@ -18,6 +18,26 @@ ALERTS: Final[Mapping[str, tuple[str, str]]] = {
         "The database came from another device, or the hardware changed; a new epoch began.",
     ),
     "device-renamed": ("info", "The site or the device has another name; a new epoch began."),
+    "disk-low": (
+        "warning",
+        "The disk has less free space than store.free_mb; pictures make room, the least valuable first.",
+    ),
+    "disk-full": (
+        "critical",
+        "The disk, or the database's quota, is full; records could not be written and room is being made.",
+    ),
+    "evidence-evicted": (
+        "info",
+        "Pictures that were never sent had to make room in the last hour, before the age of their class.",
+    ),
+    "ledger-evicted": (
+        "critical",
+        "Messages that were never acknowledged had to make room in the last hour; gaps name their numbers.",
+    ),
+    "packs-over-quota": (
+        "warning",
+        "The engine packs take more than store.packs_mb.",
+    ),
 }
 """Every alert's code, with its severity (``info``, ``warning``, ``critical``) and what it means."""
 

@@ -141,6 +141,7 @@ def health_body(
     host: Mapping[str, object],
     line: Mapping[str, object],
     ledger: Mapping[str, object],
+    budget: Mapping[str, object] | None,
 ) -> dict[str, object]:
     """Put the body of `up/health` together.
 
@@ -149,6 +150,7 @@ def health_body(
         host: What the sensors read.
         line: From `line_figures`.
         ledger: `epoch`, `head`, `settled`, `oldest_kept`, as in `up/status`.
+        budget: What the store uses of the disk, with its limits; None where that is not known now.
 
     Returns:
         A dictionary for JSON; `schema` comes first and cannot be replaced by the envelope.
@@ -159,4 +161,5 @@ def health_body(
         "host": dict(host),
         "line": dict(line),
         "ledger": dict(ledger),
+        "budget": budget,
     }

@@ -24,6 +24,7 @@ class Watch:
         backlog: Callable[[], Mapping[str, int]],
         ledger: Callable[[], Mapping[str, object]],
         envelope: Callable[[], Mapping[str, object]],
+        budget: Callable[[], Mapping[str, object] | None],
         bounds: Sequence[float],
         publish: Callable[[dict[str, object]], None],
         stop: threading.Event,
@@ -37,6 +38,7 @@ class Watch:
             backlog: What waits now, by where it waits.
             ledger: The ledger's facts, as in `up/status`.
             envelope: Site, device, boot and time of the message.
+            budget: What the store uses of the disk.
             bounds: Upper bounds of the latency buckets, milliseconds.
             publish: Takes the body.
             stop: Ends `run`.
@@ -47,6 +49,7 @@ class Watch:
         self._backlog = backlog
         self._ledger = ledger
         self._envelope = envelope
+        self._budget = budget
         self._bounds = bounds
         self._publish = publish
         self._stop = stop
@@ -63,5 +66,11 @@ class Watch:
         line = line_figures(self._before, now, bounds=self._bounds, backlog=self._backlog())
         self._before = now
         self._publish(
-            health_body(envelope=self._envelope(), host=self._sensors.read(), line=line, ledger=self._ledger())
+            health_body(
+                envelope=self._envelope(),
+                host=self._sensors.read(),
+                line=line,
+                ledger=self._ledger(),
+                budget=self._budget(),
+            )
         )

@@ -15,6 +15,7 @@ from agent.inspection.frame import utc_text
 from agent.ledger.gaps import GAPS, evidence_gap_body, number_gap_body, number_gaps
 from agent.ledger.worth import LANES, NEVER, ON_DISK, PICTURES
 from agent.store.numbers import epoch_number, seq_of
+from agent.store.schema import limit_pages
 from agent.store.transaction import Transaction
 
 TOGETHER: Final = 500
@@ -39,8 +40,8 @@ class Evicted:
     Attributes:
         paths: Files below the evidence folder that nothing names any more.
         bytes: Their sizes, or about what the messages took.
-        settled: Messages that somebody else has.
-        unsettled: Messages that nobody else has; gaps tell them.
+        settled: How many pictures or messages somebody else has.
+        unsettled: How many nobody else has; gaps tell them.
     """
 
     paths: list[str] = field(default_factory=list)
@@ -99,6 +100,8 @@ class Eviction(ABC):
         self.went.paths.extend(one.path for one in chosen)
         self.went.bytes += sum(one.bytes for one in chosen)
         lost = [one.record for one in chosen if one.state != "stored"]
+        self.went.settled += len(chosen) - len(lost)
+        self.went.unsettled += len(lost)
         if lost:
             transaction.message("gaps", evidence_gap_body(transaction.moment, lost, code=code, text=GAPS[code]))
 
@@ -197,6 +200,28 @@ class EvictMessages(Eviction):
         for gap in number_gaps((names[epoch_number(one.n)], seq_of(one.n), one.sha256) for one in lost):
             code = "ledger-evicted"
             transaction.message("gaps", number_gap_body(transaction.moment, gap, code=code, text=GAPS[code]))
+
+
+@dataclass(frozen=True, slots=True)
+class LimitFile:
+    """How far the database's file may grow from now on; no message.
+
+    Attributes:
+        limit: Bytes; at or below its size it does not grow at all; 0: no limit.
+        done: Called when it is set.
+    """
+
+    limit: int
+    done: Callable[[], None]
+    urgent: bool = False
+
+    def write(self, transaction: Transaction) -> None:
+        """Set it."""
+        limit_pages(transaction.db, self.limit)
+
+    def committed(self) -> None:
+        """Say that it is set."""
+        self.done()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,22 +26,37 @@ class EvidenceWriter:
         quality: JPEG quality, 10 to 100.
         size: Pictures that may wait.
         put: Hands a verdict to the journal; must not refuse.
+        room: Whether the disk's budget has room for another picture.
     """
 
-    def __init__(self, folder: Path, *, quality: int, size: int, put: Callable[[Entry], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        quality: int,
+        size: int,
+        put: Callable[[Entry], None],
+        room: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._folder = folder
         self._quality = quality
         self._size = size
         self._put = put
+        self._room = room
         self._waiting: queue.SimpleQueue[tuple[VerdictEntry, Image] | None] = queue.SimpleQueue()
         self._trouble: str | None = None
         self._stored = 0
         self._failed = 0
         self._refused = 0
+        self._no_room = 0
         self.heartbeat = Heartbeat()
 
     def offer(self, entry: VerdictEntry, image: Image) -> None:
         """Keep ``image`` for the entry's record; when there is no room the record goes at once without it."""
+        if not self._room():
+            self._no_room += 1
+            self._put(entry.without_evidence("no-room"))
+            return
         if self._waiting.qsize() >= self._size:
             self._refused += 1
             self._put(entry.without_evidence("queue-full"))
@@ -112,4 +127,5 @@ class EvidenceWriter:
             "stored": self._stored,
             "failed": self._failed,
             "refused": self._refused,
+            "no_room": self._no_room,
         }

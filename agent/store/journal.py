@@ -52,6 +52,7 @@ class Journal:
         commit_ms: How long entries may gather.
         size: Verdicts that may wait.
         on_commit: Called after each commit that appended messages; must not wait.
+        relief: Called on this thread when the disk has refused a commit; gives what to write first, to make room.
         recorded: Called after each commit with the ids of its records, before anybody else hears of them.
         retry_s: Pause before a refused batch is tried again.
 
@@ -69,6 +70,7 @@ class Journal:
         commit_ms: int,
         size: int,
         on_commit: Callable[[], None],
+        relief: Callable[[], Sequence[Entry]] = lambda: (),
         recorded: Callable[[Sequence[str]], None] = lambda _ids: None,
         retry_s: float = RETRY_S,
     ) -> None:
@@ -80,6 +82,7 @@ class Journal:
         self._commit_s = commit_ms / 1000
         self._size = size
         self._on_commit = on_commit
+        self._relief = relief
         self._recorded = recorded
         self._retry_s = retry_s
         self._waiting: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
@@ -90,6 +93,7 @@ class Journal:
         self._gaps = FrameGaps(origin.boot)
         self._gaps_lock = threading.Lock()
         self._trouble: str | None = None
+        self._no_room = False
         self._stale = False
         self._commits = 0
         self.heartbeat = Heartbeat()
@@ -105,6 +109,11 @@ class Journal:
             raise StoreError(f"the database cannot be written: {error}. Check the disk that store.dir is on.") from None
         self._opening.committed(transaction)
         return Head(transaction.epoch, transaction.seq)
+
+    @property
+    def failing(self) -> bool:
+        """Whether the disk refused the last attempt to write."""
+        return self._trouble is not None
 
     def room(self) -> bool:
         """Whether a file may be inspected: its verdict would find a place and the disk takes it."""
@@ -185,8 +194,24 @@ class Journal:
         """Write a batch, however long the disk refuses; only a stop ends the attempts."""
         while not self._write(batch, closed="minute"):
             self.heartbeat.beat()  # it is alive; what is ill is the disk
+            if self._no_room:
+                self._make_room()
             if self._stop.wait(self._retry_s):
                 self._give_up(batch)
+                return
+            if self._no_room and len(batch) > 1:  # it may be more than there will ever be room for
+                half = len(batch) // 2
+                self._until_written(batch[:half])
+                self._until_written(batch[half:])
+                return
+
+    def _make_room(self) -> None:
+        """Let go what is worth least, each in a transaction of its own, until the disk refuses even that."""
+        entries = self._relief()
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("PRAGMA wal_checkpoint")  # the log may not grow; written back, it begins anew
+        for entry in entries:
+            if not self._write([entry], closed="minute"):
                 return
 
     def _write(self, batch: list[Entry], *, closed: str) -> bool:
@@ -255,6 +280,7 @@ class Journal:
         if self._trouble is None:
             _log.error("journal cannot write; it tries again every second", reason=str(error))
         self._trouble = f"the database cannot be written: {error}"
+        self._no_room = "full" in str(error)  # its code is known to Python 3.11 only
 
     def _succeeded(self, transaction: Transaction) -> None:
         if self._trouble is not None:

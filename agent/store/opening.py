@@ -44,6 +44,7 @@ class Opening:
         now: The clock.
         new_id: Makes a UUIDv7.
         hardware: This device's fingerprint.
+        limit: Bytes beyond which the file does not grow; 0: none.
 
     Attributes:
         db: The one read-write connection.
@@ -62,6 +63,7 @@ class Opening:
         now: Callable[[], Moment],
         new_id: Callable[[], str],
         hardware: str | None = None,
+        limit: int = 0,
     ) -> None:
         self._folder = folder
         self._origin = origin
@@ -72,7 +74,7 @@ class Opening:
         self._note = LastKnown(folder)
         self._synced_ns = now().monotonic_ns
         self.beginning: Beginning | None = None
-        self.db = open_writer(folder)
+        self.db = open_writer(folder, limit=limit)
         try:
             self._recognise()
         except sqlite3.Error as error:

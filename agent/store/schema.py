@@ -12,6 +12,12 @@ from agent.errors import SchemaTooNew, StoreError, WriterBusy
 FILE = "fieldgate.db"
 LOCK = "writer.lock"
 
+_MOST_PAGES = 1_073_741_823
+"""SQLite's own limit."""
+
+_LOG_BYTES = 4_194_304
+"""What the write-ahead log keeps of its room once it is written back: as much as it usually takes."""
+
 _FIRST = (
     """CREATE TABLE head (
         one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -199,8 +205,12 @@ def hold_write_lock(folder: Path) -> IO[str]:
     return lock
 
 
-def open_writer(folder: Path) -> Database:
+def open_writer(folder: Path, *, limit: int = 0) -> Database:
     """The one read-write connection; the caller holds the write lock. Brings the tables up to date.
+
+    Args:
+        folder: The store's folder.
+        limit: Bytes beyond which the file does not grow; 0: none.
 
     Raises:
         SchemaTooNew: A newer agent wrote this database.
@@ -213,7 +223,9 @@ def open_writer(folder: Path) -> Database:
         db = Database(connection)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         _migrate(db, path)
+        limit_pages(db, limit)
     except sqlite3.Error as error:
         _close(connection)
         raise StoreError(
@@ -223,6 +235,12 @@ def open_writer(folder: Path) -> Database:
         _close(connection)
         raise
     return db
+
+
+def limit_pages(db: Database, limit: int) -> None:
+    """Let the file grow to so many bytes, or not at all where it is larger already; 0: without a limit."""
+    size = int(db.execute("PRAGMA page_size").fetchone()[0])
+    db.execute(f"PRAGMA max_page_count = {max(1, limit // size) if limit else _MOST_PAGES}")
 
 
 def _migrate(db: Database, path: Path) -> None:

@@ -149,13 +149,14 @@ def test_a_stage_that_begins_within_the_window() -> None:
 
 
 def test_the_body() -> None:
-    """The body names its schema, who says it, the host, the line and the ledger, and is JSON."""
+    """The body names its schema, who says it, the host, the line, the ledger and the budget, and is JSON."""
     body = health_body(
         envelope={"site": "plant-a", "device": "cam-7", "schema": "else"},
         host={"clock": "synced"},
         line=line_figures(totals(), totals(at_s=30), bounds=BOUNDS, backlog={}),
         ledger={"epoch": "e", "head": 12, "settled": 10, "oldest_kept": 1},
+        budget={"ballast": "held"},
     )
-    assert list(body) == ["schema", "site", "device", "host", "line", "ledger"]
+    assert list(body) == ["schema", "site", "device", "host", "line", "ledger", "budget"]
     assert body["schema"] == "fieldgate.health/1"
     assert json.loads(json.dumps(body, allow_nan=False)) == body

@@ -94,7 +94,7 @@ class Inspection(Sealed):
     reason: Reason
     latency_ms: Milliseconds
     evidence: Picture | None
-    evidence_reason: str | None = Field(description="why there is no picture: not-wanted, queue-full, failed")
+    evidence_reason: str | None = Field(description="why there is no picture: not-wanted, queue-full, no-room, failed")
 
 
 class LatencyCounts(Part):

@@ -104,6 +104,47 @@ class LineFigures(Part):
     backlog: dict[str, int | None]
 
 
+class Share(Part):
+    """What one class uses of the disk; bytes, a limit of null is none."""
+
+    bytes: Count
+    limit: int | None
+
+
+class Pictures(Share):
+    """The pictures on the device."""
+
+    held: Count = Field(description="bytes of pictures under legal hold")
+    classes: dict[str, Count] = Field(description="bytes by why they were kept")
+
+
+class FreeSpace(Part):
+    """What is free where the store is, and what should be."""
+
+    bytes: Count
+    floor: int | None
+
+
+class Went(Part):
+    """What had to go since the process started."""
+
+    evidence_evicted: Count = Field(description="pictures, to make room")
+    evidence_expired: Count = Field(description="pictures that reached the age of their class")
+    ledger_evicted: Count = Field(description="messages, to make room")
+    ledger_expired: Count = Field(description="settled messages that were held long enough")
+
+
+class Budget(Part):
+    """What the store uses of the disk."""
+
+    database: Share
+    evidence: Pictures
+    packs: Share
+    free: FreeSpace
+    ballast: Literal["held", "released", "none"]
+    went: Went
+
+
 class Health(Said):
     """Figures of the device and of the line."""
 
@@ -114,6 +155,7 @@ class Health(Said):
     host: dict[str, Any] = Field(description="what the sensors read; the reference page on health lists it")
     line: LineFigures
     ledger: LedgerFacts
+    budget: Budget | None
 
 
 class Command(Part):
