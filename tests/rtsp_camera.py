@@ -1,9 +1,10 @@
 """Starts, stalls and kills the real RTSP server of ``rtsp_server.py``."""
 
 import signal
-import socket
 import subprocess
 from pathlib import Path
+
+from mosquitto import free_port
 
 PYTHON = "/usr/bin/python3"
 _NEEDS = "import gi; gi.require_version('Gst', '1.0'); gi.require_version('GstRtspServer', '1.0')"
@@ -27,9 +28,7 @@ class RtspServer:
     """One server on a port that stays the same over its restarts."""
 
     def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"rtsp://127.0.0.1:{self.port}/live"
         self._process: subprocess.Popen[bytes] | None = None
 
