@@ -26,8 +26,17 @@ from agent.store.budget import (
     to_json,
 )
 from agent.store.disk_alerts import DiskAlerts, Tell
-from agent.store.eviction import Evicted, EvictMessages, EvictPictures, ExpireMessages, ExpirePictures, LimitFile
+from agent.store.eviction import (
+    Evicted,
+    EvictMessages,
+    EvictPictures,
+    ExpireMessages,
+    ExpirePictures,
+    ForgetPictures,
+    LimitFile,
+)
 from agent.store.reader import Reader
+from agent.store.sweep import Sweep
 from agent.store.transaction import Entry
 from agent.store.usage import folder_bytes, measure
 
@@ -37,6 +46,9 @@ ROUTINE_S: Final = 60.0
 
 RELIEF: Final = 1 * MB
 """At least so much is let go when a commit found no room."""
+
+WENT: Final = ("evidence-evicted", "evidence-expired", "evidence-missing", "ledger-evicted", "ledger-expired")
+"""What had to go since the start is counted under these headings."""
 
 _AS_IT_IS: Final = 1
 """A limit below every size: the database's file does not grow. Else it would grow in its log, which a full disk does
@@ -86,11 +98,12 @@ class Retention:
         self._alerts = alerts
         self._stopping = False
         self._ballast = Ballast(folder, quotas.ballast)
+        self._sweep = Sweep(folder / "evidence", reader=reader, put=put, missing=self._forget)
         self._bell = Bell()
         self._lock = threading.Lock()
         self._doomed: deque[str] = deque()
         self._asked = 0
-        self._went = dict.fromkeys(("evidence-evicted", "evidence-expired", "ledger-evicted", "ledger-expired"), 0)
+        self._went = dict.fromkeys(WENT, 0)
         self._pack_bytes = 0
         self._usage: Usage | None = None
         self._low = self._full = self._stuck = self._capped = False
@@ -163,6 +176,7 @@ class Retention:
         self._low = is_low(usage, self._quotas, before=self._low)
         self._ballast.keep(usage.free)
         self._tell(usage, now_s)
+        self._sweep.step(now_s)
         if self._asked == 0:
             self._ask(self._due(usage, routine=routine))
 
@@ -198,7 +212,7 @@ class Retention:
         self._gone(what, went)
 
     def _gone(self, what: str, went: Evicted) -> None:
-        if not went.bytes:
+        if not went.settled and not went.unsettled:
             return
         with self._lock:
             self._went[what] += went.settled + went.unsettled
@@ -208,6 +222,10 @@ class Retention:
         if what.endswith("expired"):
             self._routine_s = -ROUTINE_S  # there may be more of it
         self._bell.ring()
+
+    def _forget(self, records: Sequence[str]) -> None:
+        """Files of these records' pictures are gone, and it was not us."""
+        self._put(ForgetPictures(partial(self._gone, "evidence-missing"), records))
 
     def _remove_files(self) -> None:
         while self._doomed:

@@ -130,6 +130,7 @@ class Went(Part):
 
     evidence_evicted: Count = Field(description="pictures, to make room")
     evidence_expired: Count = Field(description="pictures that reached the age of their class")
+    evidence_missing: Count = Field(description="pictures whose files somebody else has removed")
     ledger_evicted: Count = Field(description="messages, to make room")
     ledger_expired: Count = Field(description="settled messages that were held long enough")
 
