@@ -9,11 +9,13 @@
       operations <--mode, trigger-- commands <-------------- broker <--MQTT--> uplink <---- outbox, ledger facts
           ^                                                                      ^
           +--mode, trigger, status-- control (Unix socket)          health ------+------ watch (sensors, totals)
+                                                          pictures <--HTTPS-- upload <-- evidence (rows, files)
 
 The thread retention keeps the store within its budget: what is worth least it asks the journal to let go.
 
-Threads: main, capture-<camera>, line, evidence, journal, retention, uplink, watch, control. Stopped in reverse, each
-with a budget: sources, line, evidence, journal, uplink. Nothing upstream waits for anything downstream of the disk.
+Threads: main, capture-<camera>, line, evidence, journal, retention, uplink, upload, watch, control. Stopped in
+reverse, each with a budget: sources, line, evidence, journal, uplink. Nothing upstream waits for anything downstream
+of the disk.
 """
 
 import random
@@ -34,7 +36,6 @@ from agent.config.sections import Camera, FileCamera
 from agent.control.server import ControlServer
 from agent.crew import Crew
 from agent.engine.loading import load_engines
-from agent.errors import StoreError
 from agent.handoff import Bell
 from agent.inspector import Inspector
 from agent.ledger.rollups import LATENCY_BOUNDS_MS
@@ -51,7 +52,7 @@ from agent.store.cursors import files_done, stream_done
 from agent.store.evidence import EvidenceWriter
 from agent.store.in_hand import InHand
 from agent.store.journal import Journal
-from agent.store.modes import Modes
+from agent.store.modes import modes_at_start
 from agent.store.opening import Opening
 from agent.store.outbox import newest, unsettled
 from agent.store.reader import Reader
@@ -67,6 +68,7 @@ from agent.sync.disk import Disk
 from agent.sync.limits import Limits
 from agent.sync.topics import Topics
 from agent.sync.uplink import Uplink
+from agent.sync.upload import upload_of
 from agent.sync.verbs import CHECKS
 
 _log = structlog.get_logger()
@@ -130,7 +132,7 @@ class App:
             raised=self.alerts.raised,
             cleared=self.alerts.cleared,
         )
-        self.modes = self._trusted_modes()
+        self.modes = modes_at_start(config.store.dir / "modes", config.engines, self.alerts.raised)
         self.evidence = EvidenceWriter(
             config.store.dir / "evidence",
             quality=config.store.evidence_quality,
@@ -161,8 +163,10 @@ class App:
             alerts=self.alerts.standing,
             budget=self.retention.snapshot,
             uplink=(lambda: self.uplink.snapshot() if self.uplink else {}) if config.mqtt.host else None,
+            upload=(lambda: self.upload.snapshot() if self.upload else {}) if config.upload.how != "off" else None,
         )
         self.uplink = self._made_uplink() if config.mqtt.host else None
+        self.upload = upload_of(config, self.reader, self.journal.put, self.alerts, self._clock.now)
         self.watch = self._made_watch()
         self.control = ControlServer(config.control_socket, self._control_verbs())
         self._crew = Crew(stop)
@@ -173,17 +177,6 @@ class App:
         beginning = self._opening.beginning
         if beginning is not None:
             self.alerts.raised(beginning.code, about="store", text=beginning.text)
-
-    def _trusted_modes(self) -> Modes:
-        modes = Modes(self.config.store.dir / "modes", self.config.engines)
-        for engine, trouble in modes.troubles.items():
-            self.alerts.raised("mode-file", about=engine, text=trouble)
-            _log.warning("mode.untrusted", engine=engine, reason=trouble)
-        try:
-            modes.settle()
-        except StoreError as error:
-            _log.error("mode files cannot be written", reason=str(error))  # modes hold; inspection goes on
-        return modes
 
     def _capture(self, camera: Camera) -> Capture:
         return Capture(
@@ -325,6 +318,8 @@ class App:
         start("evidence", self.evidence.run)
         if self.uplink:
             start("uplink", self.uplink.run)
+        if self.upload:
+            start("upload", self.upload.run)
         start("control", self.control.run)
         start("watch", self.watch.run)
         start("line", self.line.run)
@@ -359,6 +354,8 @@ class App:
     def _stop_all(self) -> None:
         """Sources first, the uplink last; whoever has not ended in time is abandoned."""
         self.stop.set()
+        if self.upload:
+            self.upload.stop()
         for capture in self.captures.values():
             capture.stop()
         self._crew.join([f"capture-{name}" for name in self.captures], SOURCES_S)

@@ -43,6 +43,7 @@ class Reporting:
         alerts: Which alerts stand.
         budget: What the store uses of the disk, and what had to go.
         uplink: How the uplink is doing; None where no broker is configured.
+        upload: How pictures get on; None where none are sent.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Reporting:
         alerts: Callable[[], list[dict[str, Any]]],
         budget: Callable[[], dict[str, Any] | None],
         uplink: Callable[[], dict[str, Any]] | None,
+        upload: Callable[[], dict[str, Any]] | None,
     ) -> None:
         self._origin = origin
         self._now = now
@@ -73,6 +75,7 @@ class Reporting:
         self._alerts = alerts
         self._budget = budget
         self._uplink = uplink
+        self._upload = upload
         self._began = time.monotonic()
 
     def envelope(self) -> dict[str, Any]:
@@ -119,6 +122,7 @@ class Reporting:
             "evidence": self._evidence.snapshot(),
             "budget": self._budget(),
             "uplink": self._uplink() if self._uplink else {"state": "off", "reason": "no broker is configured"},
+            "upload": self._upload() if self._upload else {"state": "off"},
             "backlog": self.backlog(),
             "mode_files": dict(self._modes.troubles),
         }

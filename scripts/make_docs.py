@@ -36,6 +36,7 @@ EXAMPLES: Final[dict[str, object]] = {
     "device": "/dev/v4l/by-id/usb-camera",
     "url": "rtsp://192.168.1.20:554/stream",
     "password_file": "/etc/fieldgate/password",
+    "token_file": "/etc/fieldgate/upload-token",
     "ca_file": "/etc/fieldgate/ca.pem",
     "cert_file": "/etc/fieldgate/device.pem",
     "key_file": "/etc/fieldgate/device.key",

@@ -25,7 +25,7 @@ from agent.inspection.record import STAGES, Evidence, Record, kept_as
 from agent.inspection.screening import Screening
 from agent.inspection.verdict import DISPOSITIONS, OUTCOMES, REASONS, Verdict, inconclusive, judge
 from agent.ledger.gaps import GAPS, FrameGap, frame_gap_body
-from agent.ledger.messages import ALERTS, alert_body, audit_body
+from agent.ledger.messages import ALERTS, FATES, PICTURE_REASONS, alert_body, audit_body, evidence_body
 from agent.ledger.rollups import LATENCY_BOUNDS_MS, SCORE_BINS, Rollup, RollupKey, rollup_body
 from agent.ledger.sealing import FIRST_PREV, SINGULAR, Draft, seal
 from agent.store.modes import MODES
@@ -202,6 +202,8 @@ def test_what_is_said_once_in_the_code_is_on_the_page() -> None:
     text = page("reason-codes.md")
     assert {row[0]: row[1] for row in rows(text, "| gap |")} == GAPS
     assert {row[0]: (row[1], row[2]) for row in rows(text, "| alert |")} == ALERTS
+    assert {row[0]: row[1] for row in rows(text, "| fate |")} == FATES
+    assert {row[0]: row[1] for row in rows(text, "| picture |")} == PICTURE_REASONS
     assert words_given("frame_gap_body", "code") <= set(GAPS)
     assert words_given("raised", None) <= set(ALERTS)
     assert set(codes("way")) == words_given("change_mode", "way") | words_given("audit_body", "way")
@@ -240,6 +242,7 @@ def made_now() -> dict[str, dict[str, Any]]:
         "rollups": rollup_body(moment.to_json(), key, counts.to_json(), minute="", closed="minute"),
         "alerts": alert_body(moment, code="mode-file", severity="warning", raised=True, about="x", text="y"),
         "gaps": frame_gap_body(moment, FrameGap("top", "b", 1, 2, 2), code="journal-full", text="z"),
+        "evidence": evidence_body(moment, record="r", fate="stored", sha256="0" * 64, url="https://x/r", reason=None),
         "audit": audit_body(moment, what="mode", old="shadow", new="manual", by="anna", reason="x", way="cli"),
     }
     sealed = {

@@ -58,7 +58,8 @@ def at_rest(settings: "Config") -> dict[str, Any]:
 
 def problems(told: Mapping[str, Any]) -> list[str]:
     """What is wrong with a running agent, one sentence each, the worst first; empty when all is well."""
-    return [*_store_problems(told), *_camera_problems(told), *_mode_problems(told), *_broker_problems(told)]
+    store, cameras, modes = _store_problems(told), _camera_problems(told), _mode_problems(told)
+    return [*store, *cameras, *modes, *_broker_problems(told), *_upload_problems(told)]
 
 
 def _store_problems(told: Mapping[str, Any]) -> Iterator[str]:
@@ -102,6 +103,14 @@ def _broker_problems(told: Mapping[str, Any]) -> Iterator[str]:
     if refused:
         last = commands["last_refusal"]
         yield f"commands: {thousands(refused)} were refused, the last at {last['at'][:19]}Z: {last['text']}"
+
+
+def _upload_problems(told: Mapping[str, Any]) -> Iterator[str]:
+    upload = told["upload"]
+    if upload["state"] in {"waiting", "failing"}:
+        yield f"pictures: {upload['state']}: {text_of(upload['reason'])}"
+    if upload.get("failed"):
+        yield f"pictures: {thousands(upload['failed'])} could not be sent; the ledger says which and why"
 
 
 def _show_running(told: Mapping[str, Any]) -> None:
@@ -154,6 +163,9 @@ def _show_store(told: Mapping[str, Any]) -> None:
     heading("Store and broker")
     say(f"  ledger: {_ledger_sentence(ledger)}")
     say(f"  evidence: {thousands(told['evidence']['stored'])} pictures stored since the start")
+    if told["upload"]["state"] != "off":
+        sent = told["upload"]
+        say(f"  pictures: {sent['state']}, {thousands(sent['stored'])} at the centre since the start")
     waiting = "unknown" if backlog["outbox"] is None else thousands(backlog["outbox"])
     if uplink["state"] == "off":
         say(f"  broker: none is configured (mqtt.host); {waiting} messages are kept")

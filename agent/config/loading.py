@@ -21,6 +21,7 @@ from agent.config.sections import (
     StoreSection,
 )
 from agent.config.sentences import sentences
+from agent.config.upload import UploadSection
 from agent.errors import ConfigError, in_words
 
 if sys.version_info >= (3, 11):
@@ -49,6 +50,7 @@ class Config(BaseSettings):
     engines: dict[Name, EngineSection] = {}
     store: StoreSection = StoreSection()
     mqtt: MqttSection = MqttSection()
+    upload: UploadSection = UploadSection()
     monitor: MonitorSection = MonitorSection()
 
     @classmethod
@@ -80,6 +82,8 @@ class Config(BaseSettings):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"cameras: two cameras are called '{name}'")
+        if self.upload.how != "off" and not self.mqtt.host:
+            raise ValueError("upload.how: pictures go after their records, so this needs a broker (mqtt.host)")
         for camera in self.cameras:
             if camera.engine not in self.engines:
                 known = ", ".join(self.engines) or "none"

@@ -11,7 +11,7 @@ SMALLEST_DATABASE_MB = 16
 """Below that there would be no room in which to make room."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_HOST_AND_PORT = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+HOST_AND_PORT = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 def _named(value: str) -> str:
@@ -199,7 +199,7 @@ class RtspCamera(LiveCamera):
             raise ValueError("the address must begin with rtsp:// or rtsps://")
         if "@" in url:  # anywhere: a password may hold a slash
             raise ValueError("the address holds a user or password; use username and password_file")
-        if not _HOST_AND_PORT.fullmatch(url.split("/", 3)[2]):
+        if not HOST_AND_PORT.fullmatch(url.split("/", 3)[2]):
             raise ValueError("the address must be rtsp://host:port/path")
         return url
 

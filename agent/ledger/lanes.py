@@ -11,5 +11,6 @@ LANES: Mapping[str, int] = {
     "audit": URGENT,
     "inspections": LIVE,
     "rollups": ROLLUPS,
+    "evidence": ROLLUPS,
 }
 """The lane of each kind; of ``LIVE``, what was waiting before the connection stood is backlog and comes after all."""

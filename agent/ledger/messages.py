@@ -1,4 +1,4 @@
-"""The bodies of alerts and audit messages."""
+"""The bodies of alerts, audit messages and what became of pictures."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -38,8 +38,27 @@ ALERTS: Final[Mapping[str, tuple[str, str]]] = {
         "warning",
         "The engine packs take more than store.packs_mb.",
     ),
+    "upload-refused": (
+        "warning",
+        "The server for pictures refuses this device, is full, or is not the one that it should be.",
+    ),
 }
 """Every alert's code, with its severity (``info``, ``warning``, ``critical``) and what it means."""
+
+FATES: Final[Mapping[str, str]] = {
+    "stored": "The centre has it: the server or the broker took it.",
+    "failed": "It was tried and will not come, unless somebody asks for it; `reason` says why.",
+    "erased": "Somebody had it erased from the device.",
+}
+"""What may become of a picture. Those that had to make room are told by gaps."""
+
+PICTURE_REASONS: Final[Mapping[str, str]] = {
+    "refused": "The server or the broker took others and refused this one, `upload.attempts` times.",
+    "file-missing": "Its file is gone from the device, or cannot be read.",
+    "file-damaged": "The bytes on the disk are not those that the record names.",
+    "erased-on-request": "The command `evidence` ordered it; an audit message says who and why.",
+}
+"""Why a picture was not stored at the centre."""
 
 
 def alert_body(
@@ -89,4 +108,27 @@ def audit_body(
         "by": by,
         "reason": reason,
         "way": way,
+    }
+
+
+def evidence_body(
+    moment: Moment, *, record: str, fate: str, sha256: str, url: str | None, reason: tuple[str, str] | None
+) -> dict[str, Any]:
+    """What became of the picture of a record.
+
+    Args:
+        moment: When.
+        record: The record's id.
+        fate: One of ``FATES``.
+        sha256: Of the picture, as in the record.
+        url: Where it is stored; None where it is not.
+        reason: One of ``PICTURE_REASONS`` and a text for a person; None where it is stored.
+    """
+    return {
+        **moment.to_json(),
+        "record": record,
+        "fate": fate,
+        "sha256": sha256,
+        "url": url,
+        "reason": None if reason is None else {"code": reason[0], "text": reason[1]},
     }

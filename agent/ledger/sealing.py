@@ -15,6 +15,7 @@ SINGULAR: Mapping[str, str] = {
     "alerts": "alert",
     "gaps": "gap",
     "audit": "audit",
+    "evidence": "evidence",
 }
 """Each kind of ledger message, and its name in ``schema``."""
 

@@ -1,7 +1,9 @@
 """Each engine name's mode, in a file of its own that survives the database."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+import structlog
 
 from agent.errors import StoreError
 from agent.store.statefile import read_state, write_state
@@ -11,6 +13,8 @@ KNOWN = "engines.list"
 
 MODES = ("shadow", "production", "manual")
 DEFAULT = "shadow"
+
+_log = structlog.get_logger()
 
 
 class Modes:
@@ -100,3 +104,22 @@ class Modes:
 
     def _path(self, engine: str) -> Path:
         return self._folder / f"{engine}.json"
+
+
+def modes_at_start(folder: Path, engines: Iterable[str], raised: Callable[..., None]) -> Modes:
+    """The modes as a daemon finds them: an alert for each that cannot be believed.
+
+    Args:
+        folder: Where the files are.
+        engines: The names that have a mode.
+        raised: Raises an alert.
+    """
+    modes = Modes(folder, engines)
+    for engine, trouble in modes.troubles.items():
+        raised("mode-file", about=engine, text=trouble)
+        _log.warning("mode.untrusted", engine=engine, reason=trouble)
+    try:
+        modes.settle()
+    except StoreError as error:
+        _log.error("mode files cannot be written", reason=str(error))  # modes hold; inspection goes on
+    return modes

@@ -170,6 +170,10 @@ _THIRD = (
     "CREATE INDEX evidence_by_worth ON evidence (kept, reviewed, state, held, asked, captured_at)",
     "ALTER TABLE head ADD COLUMN commits INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE identity ADD COLUMN name TEXT",
+    "CREATE INDEX evidence_to_send ON evidence (kept, captured_at) WHERE state = 'kept'",
+    "CREATE INDEX evidence_asked ON evidence (captured_at) WHERE asked = 1",
+    "CREATE INDEX evidence_to_erase ON evidence (record) WHERE state = 'erasing'",
+    "CREATE TABLE uploads (day TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID",
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)

@@ -223,7 +223,7 @@ class _Link:
         if settings.username:
             self.client.username_pw_set(settings.username, password(settings))
         if settings.tls:
-            self.client.tls_set_context(tls_context(settings))
+            self.client.tls_set_context(tls_context(settings, "mqtt"))
 
     def _open(self) -> None:
         settings = self._settings

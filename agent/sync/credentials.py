@@ -4,6 +4,7 @@ import ssl
 from pathlib import Path
 
 from agent.config.sections import MqttSection
+from agent.config.upload import UploadSection
 from agent.errors import ConfigError
 from agent.secret import located, secret
 
@@ -43,15 +44,19 @@ def password(settings: MqttSection) -> str | None:
         raise Unusable(str(fault), cause="password-file") from None
 
 
-def tls_context(settings: MqttSection) -> ssl.SSLContext:
+def tls_context(settings: MqttSection | UploadSection, section: str) -> ssl.SSLContext:
     """The authority and, for mutual TLS, the device's certificate. Host names are always checked.
+
+    Args:
+        settings: Names the files.
+        section: Of the settings, for messages.
 
     Raises:
         Unusable: One of the files cannot be read, or they do not fit together.
     """
     keys = ("ca_file", "cert_file", "key_file")
     try:
-        files = {key: _found(getattr(settings, key), f"mqtt.{key}") for key in keys}
+        files = {key: _found(getattr(settings, key), f"{section}.{key}") for key in keys}
     except ConfigError as fault:
         raise Unusable(str(fault), cause="tls") from None
     try:

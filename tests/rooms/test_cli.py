@@ -199,6 +199,7 @@ WELL: dict[str, Any] = {
     ],
     "mode_files": {},
     "uplink": {"state": "connected", "reason": None, "for_s": 3.0, "held": 0, "not_permitted": {}, "commands": {}},
+    "upload": {"state": "idle", "reason": None, "failed": 0},
     "backlog": {"outbox": 1_234},
 }
 
@@ -217,6 +218,8 @@ WELL: dict[str, Any] = {
             "broker: offline for 1 min 30 s: no route. 1,234 messages wait on the disk; none is lost.",
         ),
         ("uplink", {"not_permitted": {"up/online": "not authorised"}}, "broker: does not permit up/online"),
+        ("upload", {"state": "waiting", "reason": {"code": "http-507", "text": "507"}}, "pictures: waiting: 507"),
+        ("upload", {"failed": 3}, "pictures: 3 could not be sent"),
         ("uplink", {"held": 1, "held_messages": [{"seq": 1, "text": "too large"}]}, "1 messages are held"),
     ],
 )
