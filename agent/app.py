@@ -35,7 +35,9 @@ from agent.config import Config
 from agent.config.sections import Camera, FileCamera
 from agent.control.server import ControlServer
 from agent.crew import Crew
+from agent.delivery import Delivery
 from agent.engine.loading import load_engines
+from agent.exchange import made_uplink
 from agent.handoff import Bell
 from agent.inspector import Inspector
 from agent.ledger.rollups import LATENCY_BOUNDS_MS
@@ -49,24 +51,18 @@ from agent.reporting import Reporting
 from agent.store.ballast import Ballast
 from agent.store.budget import MB
 from agent.store.cursors import files_done, stream_done
+from agent.store.dead_letters import Decision
 from agent.store.evidence import EvidenceWriter
 from agent.store.in_hand import InHand
 from agent.store.journal import Journal
 from agent.store.modes import modes_at_start
 from agent.store.opening import Opening
-from agent.store.outbox import newest, unsettled
 from agent.store.reader import Reader
 from agent.store.recorded_log import RecordedLog
-from agent.store.remembered import remember, remembered
 from agent.store.retention import Retention
 from agent.store.schema import hold_write_lock
-from agent.store.settlements import SettleEntry
 from agent.store.transaction import CloseRollups, Entry, MessageEntry
-from agent.sync.broker import PahoBroker
-from agent.sync.commands import Commands, Verb
-from agent.sync.disk import Disk
-from agent.sync.limits import Limits
-from agent.sync.topics import Topics
+from agent.sync.commands import Verb
 from agent.sync.uplink import Uplink
 from agent.sync.upload import upload_of
 from agent.sync.verbs import CHECKS
@@ -133,6 +129,15 @@ class App:
             cleared=self.alerts.cleared,
         )
         self.modes = modes_at_start(config.store.dir / "modes", config.engines, self.alerts.raised)
+        self.delivery = Delivery(
+            journal=self.journal,
+            reader=self.reader,
+            required=config.mqtt.required_receipts,
+            overdue_s=config.mqtt.receipt_wait_s,
+            raised=self.alerts.raised,
+            cleared=self.alerts.cleared,
+        )
+        self.delivery.look_at_the_dead()
         self.evidence = EvidenceWriter(
             config.store.dir / "evidence",
             quality=config.store.evidence_quality,
@@ -165,8 +170,21 @@ class App:
             uplink=(lambda: self.uplink.snapshot() if self.uplink else {}) if config.mqtt.host else None,
             upload=(lambda: self.upload.snapshot() if self.upload else {}) if config.upload.how != "off" else None,
         )
-        self.uplink = self._made_uplink() if config.mqtt.host else None
         self.upload = upload_of(config, self.reader, self.journal.put, self.alerts, self._clock.now)
+        self.uplink: Uplink | None = None
+        if config.mqtt.host:
+            self.uplink, self.commands = made_uplink(
+                config,
+                boot=self._origin.boot,
+                now=self._clock.now,
+                reader=self.reader,
+                journal=self.journal,
+                delivery=self.delivery,
+                alerts=self.alerts,
+                verbs=self._mqtt_verbs(),
+                status=self.reporting.status,
+                stop=self._uplink_stop,
+            )
         self.watch = self._made_watch()
         self.control = ControlServer(config.control_socket, self._control_verbs())
         self._crew = Crew(stop)
@@ -226,33 +244,6 @@ class App:
             stop=self._line_stop,
         )
 
-    def _made_uplink(self) -> Uplink:
-        mqtt = self.config.mqtt
-        topics = Topics.of(mqtt.root, self.config.device.site, self.config.device.name)
-        self.commands = Commands(
-            topics=topics,
-            verbs=self._mqtt_verbs(),
-            now=self._clock.now,
-            remembered=lambda command: self.reader.ask(lambda db: remembered(db, command)),
-            remember=lambda command, verb, reply: remember(self.journal, command, verb, reply),
-        )
-        return Uplink(
-            broker=PahoBroker(mqtt, client_id=self.config.client_id),
-            topics=topics,
-            boot=self._origin.boot,
-            limits=Limits.of(mqtt),
-            draw=random.random,
-            now_ns=time.monotonic_ns,
-            disk=Disk(
-                unsettled=lambda *which: self.reader.ask(lambda db: unsettled(db, *which)),
-                newest=lambda: self.reader.ask(newest),
-                settle=lambda places, done: self.journal.put(SettleEntry(places, done)),
-            ),
-            status=self.reporting.status,
-            commands=self.commands,
-            stop=self._uplink_stop,
-        )
-
     def _made_watch(self) -> Watch:
         uplink = self.uplink
         return Watch(
@@ -281,6 +272,9 @@ class App:
                 "mqtt",
                 lambda result: self.commands.finish(command.id, result),
             ),
+            "replay": lambda command: self.delivery.replay(
+                command.args, lambda result: self.commands.finish(command.id, result)
+            ),
             "mode": lambda command: operations.change_mode(
                 command.args["engine"], command.args["mode"], by=command.by, reason=command.reason, way="mqtt"
             ),
@@ -293,8 +287,14 @@ class App:
             "mode": lambda args: self.operations.change_mode(
                 args["engine"], args["mode"], by=args["by"], reason=args["reason"], way="cli"
             ),
+            "outbox-retry": lambda args: self._decided(args, give_up=False),
+            "outbox-give-up": lambda args: self._decided(args, give_up=True),
             "snapshot": lambda args: self.reporting.picture(args["camera"]),
         }
+
+    def _decided(self, args: Mapping[str, Any], *, give_up: bool) -> dict[str, Any]:
+        decision = Decision(args["seqs"], args["epoch"], args["by"], args["reason"], "cli")
+        return {"seqs": self.delivery.decide(decision, give_up=give_up)}
 
     # -- running
 

@@ -1,7 +1,8 @@
 """What people may ask of an agent, by whichever way they ask: MQTT, the control socket, or no daemon at all."""
 
+import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from agent.camera.capture import Capture
@@ -11,6 +12,7 @@ from agent.errors import BadCommand, CameraError, FieldgateError, StoreError
 from agent.inspection.frame import Frame, Moment, Subject, Trigger
 from agent.ledger.messages import audit_body
 from agent.ledger.sealing import Origin
+from agent.store.dead_letters import DeadLettersEntry, Decision
 from agent.store.journal import Journal
 from agent.store.modes import Modes
 from agent.store.opening import Opening
@@ -127,6 +129,37 @@ def change_mode_alone(config: Config, engine: str, mode: str, *, by: str, reason
         WriterBusy: A daemon holds the store after all.
         StoreError: No such engine or mode, or the disk refused.
     """
+    with _journal_alone(config) as journal:
+        modes = Modes(config.store.dir / "modes", config.engines)
+        old = modes.set(engine, mode)
+        written = threading.Event()
+        if old != mode:
+            moment = Clock().now()
+            body = audit_body(moment, what=f"mode of {engine}", old=old, new=mode, by=by, reason=reason, way="cli")
+            journal.put(MessageEntry("audit", body, done=written.set))
+    if old != mode and not written.is_set():
+        raise StoreError(f"{engine} is in mode {mode} now, and the ledger could not record it; see the log")
+    return {"engine": engine, "old": old, "new": mode}
+
+
+def decide_alone(config: Config, decision: Decision, *, give_up: bool) -> list[int]:
+    """Decide about dead letters where no daemon runs; the numbers that were found dead.
+
+    Raises:
+        WriterBusy: A daemon holds the store after all.
+        StoreError: The disk refused; nothing changed.
+    """
+    told: list[list[int]] = []
+    with _journal_alone(config) as journal:
+        journal.put(DeadLettersEntry(decision, give_up=give_up, done=told.append))
+    if not told:
+        raise StoreError("what was decided could not be written; see the log")
+    return told[0]
+
+
+@contextlib.contextmanager
+def _journal_alone(config: Config) -> Iterator[Journal]:
+    """A journal for as long as the ``with``; what was put into it is written at the end."""
     with hold_write_lock(config.store.dir):
         clock = Clock()
         origin = Origin(config.device.site, config.device.name, new_uuid7(), kernel_boot_id())
@@ -139,14 +172,6 @@ def change_mode_alone(config: Config, engine: str, mode: str, *, by: str, reason
             size=config.store.queue,
             on_commit=lambda: None,
         )
-        modes = Modes(config.store.dir / "modes", config.engines)
-        old = modes.set(engine, mode)
-        written = threading.Event()
-        if old != mode:
-            body = audit_body(clock.now(), what=f"mode of {engine}", old=old, new=mode, by=by, reason=reason, way="cli")
-            journal.put(MessageEntry("audit", body, done=written.set))
+        yield journal
         journal.stop()
         journal.run()
-        if old != mode and not written.is_set():
-            raise StoreError(f"{engine} is in mode {mode} now, and the ledger could not record it; see the log")
-    return {"engine": engine, "old": old, "new": mode}

@@ -20,6 +20,7 @@ from agent.sync.broker import PahoBroker
 from agent.sync.commands import Commands, Verb
 from agent.sync.disk import Disk
 from agent.sync.limits import Limits
+from agent.sync.receipts import Receipts
 from agent.sync.topics import Topics
 from agent.sync.uplink import Uplink
 from agent.sync.verbs import CHECKS
@@ -42,6 +43,9 @@ class Outbox:
         self.told: list[int] = []
         self._last = self._gone = 0
         self.replies: dict[str, Mapping[str, Any]] = {}
+        self.dead: dict[int, str] = {}
+        self.receipts: list[tuple[str, str, int]] = []
+        self.alerts: list[tuple[str, str, str]] = []
         self.broken = False
         self._at_once = at_once
         self._done: list[Callable[[], None]] = []
@@ -58,7 +62,8 @@ class Outbox:
         if self.broken:
             raise StoreError("the disk is gone")
         places = self._lanes[lane]
-        there = (self.rows[seq] for seq in places[bisect_right(places, after) :] if seq <= upto and seq in self.rows)
+        alive = (seq for seq in places[bisect_right(places, after) :] if seq in self.rows and seq not in self.dead)
+        there = (self.rows[seq] for seq in alive if seq <= upto)
         return list(itertools.islice(there, limit))
 
     def newest(self) -> int:
@@ -81,9 +86,27 @@ class Outbox:
         while self._done:
             self._done.pop()()
 
+    def raised(self, code: str, *, about: str, text: str) -> None:
+        assert text
+        self.alerts.append(("raised", code, about))
+
+    def cleared(self, code: str, *, about: str, text: str) -> None:
+        assert text
+        self.alerts.append(("cleared", code, about))
+
     def disk(self) -> Disk:
         """The same as the uplink takes it."""
-        return Disk(unsettled=self.unsettled, newest=self.newest, settle=self.settle)
+        return Disk(
+            unsettled=self.unsettled,
+            newest=self.newest,
+            settle=self.settle,
+            bury=lambda place, reason: self.dead.update({place: reason}),
+            connected=lambda: None,
+        )
+
+    def receipt(self, consumer: str, epoch: str, upto: int, done: Callable[[str | None], None]) -> None:
+        self.receipts.append((consumer, epoch, upto))
+        done("beyond-head" if upto > self._last else None)
 
 
 def ledger_in(topic: str, body: bytes) -> list[bytes]:
@@ -120,6 +143,9 @@ def an_uplink(
         disk=disk.disk(),
         status=a_status,
         commands=commands,
+        receipts=Receipts(store=disk.receipt, raised=disk.raised, cleared=disk.cleared),
+        raised=disk.raised,
+        cleared=disk.cleared,
         stop=stop or threading.Event(),
     )
 

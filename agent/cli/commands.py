@@ -31,6 +31,8 @@ app.command("bench")(batch.bench)
 
 outbox_app = _group("outbox", "What waits for the broker.")
 outbox_app.command("show")(outbox.show)
+outbox_app.command("retry")(outbox.retry)
+outbox_app.command("give-up")(outbox.give_up)
 
 collect_app = typer.Typer(name="collect", rich_markup_mode=None)
 app.add_typer(collect_app)

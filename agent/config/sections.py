@@ -332,6 +332,12 @@ class MqttSection(Section):
     require_subscriber: bool = Field(
         default=True, description="Hold messages while the broker says that nobody subscribes to them."
     )
+    required_receipts: tuple[Name, ...] = Field(
+        default=(), description="Consumers whose receipts settle messages; empty: the broker's word settles."
+    )
+    receipt_wait_s: float = Field(
+        default=3_600.0, gt=0, description="A receipt may take this long; then a new connection sends again."
+    )
     exit_wait_s: float = Field(default=30.0, ge=0, description="With on_end exit: longest wait for acknowledgements.")
 
 

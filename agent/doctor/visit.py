@@ -67,7 +67,7 @@ def _hear(broker: PahoBroker, seen: Visit, topics: Topics, body: bytes, left_s: 
         return
     if isinstance(event, Connected):
         seen.connected = True
-        broker.subscribe([topics.commands])
+        broker.subscribe([*topics.filters])
         broker.publish(seen.topic, body)
     elif isinstance(event, Refused | Unreachable | Disconnected):
         seen.failed = event

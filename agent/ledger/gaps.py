@@ -18,6 +18,7 @@ GAPS: Final[Mapping[str, str]] = {
     "database-damaged": "The database was damaged; what could be read from it was kept.",
     "device-changed": "The database was brought along from another device, or this device's hardware changed.",
     "device-renamed": "The site or the device has another name now.",
+    "given-up": "The broker refused these messages for good, and a person gave them up.",
 }
 """Every reason code of a gap, and what it means."""
 

@@ -42,6 +42,22 @@ ALERTS: Final[Mapping[str, tuple[str, str]]] = {
         "warning",
         "The server for pictures refuses this device, is full, or is not the one that it should be.",
     ),
+    "nobody-listens": (
+        "warning",
+        "The broker says that nobody subscribes to this device's ledger; everything is held on the disk.",
+    ),
+    "broker-forbids": (
+        "critical",
+        "The broker's access rules do not let this device publish its ledger; everything is held on the disk.",
+    ),
+    "dead-letters": (
+        "warning",
+        "The broker refuses messages for good; a person has to send them again or give them up.",
+    ),
+    "receipts-refused": (
+        "warning",
+        "A consumer's receipts do not fit this device's ledger: another epoch, or a number that was never given.",
+    ),
 }
 """Every alert's code, with its severity (``info``, ``warning``, ``critical``) and what it means."""
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from agent.store.numbers import seq_of
+from agent.ledger.lanes import AGAIN
+from agent.store.numbers import LARGEST_SEQ, n_of, seq_of
 
 LAST = 2**63 - 1
 """A place behind every other."""
@@ -29,11 +30,11 @@ class Outgoing:
 def unsettled(db: Database, lane: int, after: int, upto: int, limit: int) -> list[Outgoing]:
     """Unsettled messages of a lane whose place lies behind ``after`` and not behind ``upto``, lowest first.
 
-    Dead letters are not among them.
+    Neither dead letters are among them, nor what the broker has and a consumer has not confirmed yet.
     """
     rows = db.execute(
         "SELECT o.n, m.kind, m.body FROM outbox o JOIN messages m ON m.n = o.n "
-        "WHERE o.lane = ? AND o.n > ? AND o.n <= ? AND o.dead IS NULL ORDER BY o.n LIMIT ?",
+        "WHERE o.lane = ? AND o.n > ? AND o.n <= ? AND o.dead IS NULL AND o.acked IS NULL ORDER BY o.n LIMIT ?",
         [lane, after, upto, limit],
     )
     return [Outgoing(*row) for row in rows.fetchall()]
@@ -52,10 +53,10 @@ def backlog(db: Database) -> int:
 def ledger_facts(db: Database) -> dict[str, Any]:
     """``{epoch, head, settled, oldest_kept}`` as ``up/status`` and ``up/health`` carry them.
 
-    ``settled`` is the number up to which everything is settled.
+    ``settled`` is the number up to which everything is settled; what is only wanted again counts as settled.
     """
     row = db.execute(
-        "SELECT epoch, seq, (SELECT min(n) FROM outbox WHERE n >= number << 40), "
+        f"SELECT epoch, seq, (SELECT min(n) FROM outbox WHERE n >= number << 40 AND lane <> {AGAIN}), "  # noqa: S608
         "(SELECT min(n) FROM messages WHERE n >= number << 40) FROM head"
     ).fetchone()
     if row is None:
@@ -75,3 +76,22 @@ def outbox_by_kind(db: Database) -> list[dict[str, Any]]:
             "GROUP BY m.kind ORDER BY m.kind"
         )
     )
+
+
+def number_of_epoch(db: Database, epoch: str) -> int | None:
+    """The number of an epoch that this database has had, by its id."""
+    row = db.execute("SELECT number FROM epochs WHERE id = ?", [epoch]).fetchone()
+    return None if row is None else int(row[0])
+
+
+def kept(db: Database, epoch_number: int, first: int, last: int) -> list[int]:
+    """Which ``seq`` from ``first`` to ``last`` of an epoch are still in the database, lowest first."""
+    last = min(last, LARGEST_SEQ)
+    bounds = [n_of(epoch_number, first), n_of(epoch_number, last)]
+    rows = db.execute("SELECT n FROM messages WHERE n BETWEEN ? AND ? ORDER BY n", bounds)
+    return [seq_of(row[0]) for row in rows.fetchall()]
+
+
+def receipts(db: Database) -> list[dict[str, Any]]:
+    """Up to where each consumer has confirmed each epoch: ``consumer, epoch, upto, at``."""
+    return list(db.query("SELECT consumer, epoch, upto, at FROM receipts ORDER BY at, consumer"))

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlite_utils import Database
 
 from agent.errors import StoreError
+from agent.store.dead_letters import dead_letters
 from agent.store.outbox import backlog, ledger_facts, outbox_by_kind
 from agent.store.schema import FILE, MIGRATIONS, open_reader
 
@@ -82,6 +83,15 @@ def waiting_by_kind(folder: Path) -> list[dict[str, Any]]:
         return [{**row, "oldest": _moment_of(db, row["first"])} for row in outbox_by_kind(db)]
 
     return ask_once(folder, question)
+
+
+def dead_at(folder: Path) -> list[dict[str, Any]]:
+    """Messages that the broker refuses for good: ``seq, epoch, kind, reason``, the first thousand.
+
+    Raises:
+        StoreError: There is no database, or it cannot be read.
+    """
+    return [one.to_json() for one in ask_once(folder, dead_letters)]
 
 
 def newest_message(folder: Path) -> tuple[str, bytes] | None:

@@ -174,6 +174,16 @@ _THIRD = (
     "CREATE INDEX evidence_asked ON evidence (captured_at) WHERE asked = 1",
     "CREATE INDEX evidence_to_erase ON evidence (record) WHERE state = 'erasing'",
     "CREATE TABLE uploads (day TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID",
+    "ALTER TABLE outbox ADD COLUMN acked TEXT",
+    "DROP TABLE receipts",
+    """CREATE TABLE receipts (
+        consumer TEXT NOT NULL,
+        epoch TEXT NOT NULL,
+        upto INTEGER NOT NULL,
+        at TEXT NOT NULL,
+        PRIMARY KEY (consumer, epoch)
+    ) WITHOUT ROWID""",
+    "CREATE TABLE sent_bytes (day TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID",
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)

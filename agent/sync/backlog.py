@@ -91,6 +91,7 @@ class Backlog:
         self._acknowledged: list[int] = []
         self._settled: set[int] = set()
         self._committed: deque[tuple[int, ...]] = deque()
+        self._dead: set[int] = set()
         self._held: dict[int, Held] = {}
         self._strikes: Counter[int] = Counter()
         self._largest: int | None = None
@@ -127,7 +128,8 @@ class Backlog:
         self._lanes.look()
 
     def reread(self) -> None:
-        """Something old is to be sent after all."""
+        """Something old is to be sent after all, dead letters too if the disk says so."""
+        self._dead.clear()
         self._lanes.rewind()
 
     def linked(self, largest_packet: int | None, *, bulk_at_ns: int = 0) -> None:
@@ -209,7 +211,7 @@ class Backlog:
             self._settle(publication)
             return meaning
         if meaning is Settlement.REJECTED:
-            self._reject(publication, code, now_ns)
+            self._reject(publication, code)
         elif meaning is Settlement.HOLD:
             self.probing = True
             self._probe_at_ns = now_ns + PROBE_NS
@@ -268,14 +270,15 @@ class Backlog:
         self._settled.update(publication.places)
         self._acknowledged += publication.places
 
-    def _reject(self, publication: Publication, code: int, now_ns: int) -> None:
-        """A message that the broker will not take is held; of a batch it is not known which one it is."""
+    def _reject(self, publication: Publication, code: int) -> None:
+        """A message that the broker will not take is a dead letter; of a batch it is not known which one it is."""
         if publication.batch:
             self._largest_batch = len(publication.body) // 2
             self._careful = True
         else:
             (place,) = publication.places
-            self._held[place] = Held("rejected", puback_text(code), now_ns + HELD_NS)
+            self._dead.add(place)
+            self._disk.bury(place, puback_text(code))
 
     def _strike(self, publication: Publication) -> None:
         first = publication.places[0]
@@ -285,7 +288,7 @@ class Backlog:
             del self._strikes[first]
 
     def _busy(self, n: int) -> bool:
-        return n in self._flying or n in self._settled or n in self._held
+        return n in self._flying or n in self._settled or n in self._dead or n in self._held
 
     def _reason_to_hold(self, message: Outgoing) -> tuple[str, str] | None:
         if self._largest is not None:

@@ -14,8 +14,12 @@ class Disk:
         unsettled: Unsettled messages of (lane, after, up to, limit), in order.
         newest: The highest place in the outbox, 0 if it is empty.
         settle: These places are acknowledged; the second argument is called after the commit, on any thread.
+        bury: The broker refuses this place for good, and why.
+        connected: A connection begins.
     """
 
     unsettled: Callable[[int, int, int, int], Sequence[Outgoing]]
     newest: Callable[[], int]
     settle: Callable[[Sequence[int], Callable[[], None]], None]
+    bury: Callable[[int, str], None]
+    connected: Callable[[], None]

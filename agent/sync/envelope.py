@@ -36,6 +36,7 @@ CODES: Final[Mapping[str, str]] = {
     "bad-args": "The arguments do not fit the verb.",
     "unknown-camera": "This device has no camera of that name.",
     "unknown-engine": "This device has no engine of that name.",
+    "unknown-epoch": "This device's database has had no such epoch.",
 }
 """Reason codes of a refused command."""
 

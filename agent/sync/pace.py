@@ -14,8 +14,8 @@ _FIRST_S: Final = 1.0
 class Pace:
     """Two backoffs with full jitter, and the rule of at most one attempt to connect per second.
 
-    The first starts again when a connection has proved itself: something was settled, or it lasted a minute.
-    A broker that accepts connections and drops them is thus not tried ever faster.
+    The first starts again when a connection has lasted a minute. A broker that accepts connections, takes a message
+    and drops them is thus not tried ever faster.
 
     Args:
         draw: Uniform random number in [0, 1).
@@ -44,7 +44,7 @@ class Pace:
 
     def settled(self) -> None:
         """The broker has acknowledged something for good."""
-        self._failures = self._pauses = 0
+        self._pauses = 0
 
     def lost(self, now_ns: int) -> None:
         """The attempt failed, or the connection ended: plan the next."""

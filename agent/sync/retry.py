@@ -24,8 +24,8 @@ class Settlement(Enum):
     """The broker cannot take it now: everything pauses, then goes on from here."""
     FORBIDDEN = "forbidden"
     """This device may not publish there: everything pauses for the longest time."""
-    REJECTED = "rejected"
-    """The broker will not take this one: it is kept, held and shown; the others go on."""
+    REJECTED = "dead letter"
+    """The broker will not take this one, ever: it is kept, shown and left to a person; the others go on."""
 
 
 PUBACK_CODES: Final[Mapping[int, tuple[Settlement, str]]] = {

@@ -61,12 +61,14 @@ class Sending:
         self._pace = pace
         self._standing = standing
         self._now_ns = now_ns
+        self._disk = disk
         self._backlog = Backlog(disk=disk, topics=topics, limits=limits)
         self._notes = Notes()
         self._pictures = pictures
         self._pictures_sent: dict[int, int] = {}
         self._woken = 0
         self._read_upto = -1
+        self._reread = False
         self.status_due = False
 
     # From any thread.
@@ -74,6 +76,10 @@ class Sending:
     def wake(self) -> None:
         """Something was committed."""
         self._woken += 1
+
+    def reread(self) -> None:
+        """Something old is to be sent after all; a wake follows."""
+        self._reread = True
 
     def snapshot(self) -> dict[str, Any]:
         """Counts, for ``status``."""
@@ -90,6 +96,7 @@ class Sending:
 
     def linked(self, largest_packet: int | None) -> None:
         """A connection begins."""
+        self._disk.connected()
         self._backlog.linked(largest_packet)
         self._notes.add_first(self._session.online())
         self.status_due = True
@@ -114,10 +121,6 @@ class Sending:
     def look(self) -> None:
         """There may be something new, without a wake."""
         self._backlog.look()
-
-    def reread(self) -> None:
-        """Something old is to be sent after all."""
-        self._backlog.reread()
 
     def send(self) -> None:
         """Fill the window."""
@@ -186,6 +189,9 @@ class Sending:
 
     def _send_backlog(self) -> None:
         now_ns = self._now_ns()
+        if self._reread:
+            self._reread = False
+            self._backlog.reread()
         while True:
             woken = self._woken  # read before the disk: what is committed later will wake us again
             if woken != self._read_upto:
@@ -217,7 +223,7 @@ class Sending:
         meaning = self._backlog.acknowledged(mid, code, now_ns)
         if meaning is Settlement.SETTLE:
             self._pace.settled()
-            self._standing.become("connected")
+            self._standing.settled()
         elif meaning is Settlement.HOLD:
             self._standing.become("nobody-listens", "no-subscriber", "nobody subscribes to this device's ledger")
         elif meaning is Settlement.BACK_OFF:

@@ -20,20 +20,37 @@ STATES: Final[Mapping[str, str]] = {
 }
 """States of the uplink, as ``status`` shows them."""
 
+_ALERTS: Final[Mapping[str, str]] = {"forbidden": "broker-forbids", "nobody-listens": "nobody-listens"}
+
 _FINE: Final = frozenset({"connected", "stopped", "connecting"})
 
 
 class Standing:
-    """The uplink's state. Written by the uplink's thread, read by any."""
+    """The uplink's state. Written by the uplink's thread, read by any.
 
-    def __init__(self, now_ns: Callable[[], int]) -> None:
+    Args:
+        now_ns: Monotonic nanoseconds.
+        raised: Raises an alert.
+        cleared: Clears one.
+    """
+
+    def __init__(self, now_ns: Callable[[], int], *, raised: Callable[..., None], cleared: Callable[..., None]) -> None:
         self._now_ns = now_ns
+        self._raised = raised
+        self._cleared = cleared
+        self._alerts: set[str] = set()
         self._shown: tuple[str, dict[str, str] | None, int] = ("connecting", None, now_ns())
 
     @property
     def state(self) -> str:
         """One of ``STATES``."""
         return self._shown[0]
+
+    def settled(self) -> None:
+        """The broker has taken a message for good: whatever stood in the way does not any more."""
+        self.become("connected")
+        while self._alerts:
+            self._cleared(self._alerts.pop(), about="broker", text="the broker takes messages again")
 
     def become(self, state: str, code: str | None = None, text: str = "") -> None:
         """Note the state and its reason; logs only what is new, so that retries are quiet."""
@@ -44,6 +61,10 @@ class Standing:
             self._shown = (state, reason, since_ns)
             return
         self._shown = (state, reason, self._now_ns())
+        alert = _ALERTS.get(state)
+        if alert is not None:
+            self._alerts.add(alert)
+            self._raised(alert, about="broker", text=text)
         say = log.info if state in _FINE else log.warning
         say("uplink", state=state, was=old_state, code=code, reason=text or None)
 

@@ -42,6 +42,12 @@ ROUTES: Final[Mapping[str, Route]] = {
     ),
     "reply": Route("up/replies/{command id}", qos=1, retained=False, body="what became of a command"),
     "command": Route("down/commands/{verb}", qos=1, retained=False, body="one command; a retained one is ignored"),
+    "receipt": Route(
+        "down/receipt/{consumer}",
+        qos=1,
+        retained=False,
+        body="up to where a consumer has stored everything; may be retained",
+    ),
 }
 """Every branch that this agent publishes or obeys."""
 
@@ -77,9 +83,17 @@ class Topics:
         return f"{self.root}/up/health"
 
     @property
-    def commands(self) -> str:
-        """The filter to subscribe to: commands of every verb."""
-        return f"{self.root}/down/commands/+"
+    def filters(self) -> tuple[str, ...]:
+        """What to subscribe to: commands of every verb, for this device and for all of its site, and its receipts."""
+        return (
+            f"{self.root}/down/commands/+",
+            f"{self._everybody}/down/commands/+",
+            f"{self.root}/down/receipt/+",
+        )
+
+    @property
+    def _everybody(self) -> str:
+        return f"{self.root.rpartition('/')[0]}/all"
 
     def ledger(self, kind: str) -> str:
         """Where ledger messages of a kind go.
@@ -101,9 +115,15 @@ class Topics:
         return f"{self.root}/up/replies/{command_id}"
 
     def verb(self, topic: str) -> str | None:
-        """The verb that a command's topic names, None if it is no command of this device."""
+        """The verb that a command's topic names, None if it is no command of this device or of all."""
         head, _, verb = topic.rpartition("/")
-        return verb if verb and head == f"{self.root}/down/commands" else None
+        own = head in {f"{self.root}/down/commands", f"{self._everybody}/down/commands"}
+        return verb if verb and own else None
+
+    def consumer(self, topic: str) -> str | None:
+        """The consumer that a receipt's topic names, None if it is no receipt for this device."""
+        head, _, consumer = topic.rpartition("/")
+        return consumer if head == f"{self.root}/down/receipt" else None
 
     def may_answer(self, topic: str) -> bool:
         """Whether a reply may go to a topic that the sender of a command named.

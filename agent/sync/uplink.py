@@ -21,6 +21,7 @@ from agent.sync.commands import Answers, Commands
 from agent.sync.disk import Disk
 from agent.sync.limits import Limits
 from agent.sync.pace import SECOND_NS, Pace
+from agent.sync.receipts import Receipts
 from agent.sync.retry import bad_credentials
 from agent.sync.sending import Sending
 from agent.sync.session import Session
@@ -65,7 +66,10 @@ class Uplink:
         disk: The outbox.
         status: The body of ``up/status``; never waits.
         commands: What is obeyed.
+        receipts: What consumers confirm.
         stop: Set, then ``wake`` called: ``run`` says goodbye and returns.
+        raised: Raises an alert.
+        cleared: Clears one.
         pictures: Pictures to send when nothing else waits.
     """
 
@@ -81,7 +85,10 @@ class Uplink:
         disk: Disk,
         status: Callable[[], Mapping[str, Any]],
         commands: Commands,
+        receipts: Receipts,
         stop: threading.Event,
+        raised: Callable[..., None],
+        cleared: Callable[..., None],
         pictures: Pictures | None = None,
     ) -> None:
         self._broker = broker
@@ -89,9 +96,10 @@ class Uplink:
         self._ack_timeout_ns = round(limits.ack_timeout_s * SECOND_NS)
         self._now_ns = now_ns
         self._commands = commands
+        self._receipts = receipts
         self._stop = stop
         self._pace = Pace(draw=draw, longest_s=limits.retry_max_s, now_ns=now_ns())
-        self._standing = Standing(now_ns)
+        self._standing = Standing(now_ns, raised=raised, cleared=cleared)
         self._session = Session(topics=topics, boot=boot, window=limits.window)
         self._sending = Sending(
             broker=broker,
@@ -113,6 +121,11 @@ class Uplink:
         """Something was committed, or an answer is there, or ``stop`` is set."""
         self._sending.wake()
         self._broker.events.put(Woken())
+
+    def reread(self) -> None:
+        """Something old is to be sent after all."""
+        self._sending.reread()
+        self.wake()
 
     def publish_health(self, body: Mapping[str, Any]) -> None:
         """Publish figures of the device if somebody is connected; otherwise they are forgotten."""
@@ -145,6 +158,7 @@ class Uplink:
             **self._sending.snapshot(),
             "not_permitted": self._session.not_permitted,
             "commands": self._commands.snapshot(),
+            "receipts": self._receipts.snapshot(),
         }
 
     @property
@@ -226,11 +240,12 @@ class Uplink:
         if isinstance(event, Acknowledged):
             self._sending.hear(event.mid, event.code)
         elif isinstance(event, Arrived):
-            self._answer(self._commands.take(event))
+            self._take(event)
         elif isinstance(event, Connected):
             self._hear_connected(event)
         elif isinstance(event, Subscribed):
-            self._session.answered(self._topics.commands, max(event.codes, default=0))
+            for topic, answer in zip(self._topics.filters, event.codes, strict=False):
+                self._session.answered(topic, answer)
         elif isinstance(event, Refused):
             self._session.refused(event.code)
             code = "bad-credentials" if bad_credentials(event.code) else "refused"
@@ -244,7 +259,7 @@ class Uplink:
         self._session.accepted(event)
         self._pace.connected(self._now_ns())
         self._standing.become("connected")
-        self._broker.subscribe([self._topics.commands])
+        self._broker.subscribe(self._topics.filters)
         self._sending.linked(self._session.largest_packet)
 
     def _over(self, state: str, code: str | None, text: str) -> None:
@@ -264,6 +279,15 @@ class Uplink:
         if self._session.link is None and now_ns >= self._pace.connect_at_ns:
             self._pace.attempted(now_ns)
             self._session.link = self._broker.connect(self._session.will())
+
+    def _take(self, arrived: Arrived) -> None:
+        """Somebody said something to this device."""
+        consumer = self._topics.consumer(arrived.topic)
+        if consumer is None:
+            self._answer(self._commands.take(arrived))
+        else:
+            self._receipts.take(consumer, arrived)
+            self._broker.acknowledge(arrived)  # if it is lost now, the next one says more
 
     def _answer(self, answers: Answers) -> None:
         for reply in answers.replies:

@@ -7,11 +7,15 @@ from typing import Any, Final
 from agent.errors import BadCommand
 from agent.inspection.frame import SUBJECT_FIELDS
 
+MOST_AGAIN: Final = 100_000
+"""Numbers that one ``replay`` may ask for."""
+
 MODES: Final = ("shadow", "production", "manual")
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LONGEST_SUBJECT: Final = 200
 _MOST_METADATA: Final = 4_096
+_LARGEST_SEQ: Final = 2**40 - 1
 
 
 def check_ping(args: Mapping[str, Any]) -> None:
@@ -55,10 +59,26 @@ def check_mode(args: Mapping[str, Any]) -> None:
         raise _bad(f"mode is not one of {', '.join(MODES)}")
 
 
+def check_replay(args: Mapping[str, Any]) -> None:
+    """``replay`` wants an epoch and the first and last number.
+
+    Raises:
+        BadCommand: ``bad-args``.
+    """
+    _only(args, ("epoch", "from", "to"))
+    _name(args, "epoch")
+    first, last = args.get("from"), args.get("to")
+    if type(first) is not int or type(last) is not int or not 1 <= first <= last <= _LARGEST_SEQ:
+        raise _bad("from and to are not two whole numbers with 1 <= from <= to")
+    if last - first >= MOST_AGAIN:
+        raise _bad(f"more than {MOST_AGAIN} numbers at once; ask in pieces")
+
+
 CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any]], None]]] = {
     "ping": check_ping,
     "trigger": check_trigger,
     "mode": check_mode,
+    "replay": check_replay,
 }
 """Every verb that this agent knows, and the check of its arguments."""
 

@@ -16,7 +16,9 @@ def test_every_branch_lies_below_the_device() -> None:
     assert TOPICS.health == f"{ROOT}/up/health"
     assert TOPICS.ledger("inspections") == f"{ROOT}/up/ledger/inspections"
     assert TOPICS.reply("c-1") == f"{ROOT}/up/replies/c-1"
-    assert TOPICS.commands == f"{ROOT}/down/commands/+"
+    assert TOPICS.batch == f"{ROOT}/up/ledger/batch"
+    everybody = "fieldgate/1/plant-a/all/down/commands/+"
+    assert TOPICS.filters == (f"{ROOT}/down/commands/+", everybody, f"{ROOT}/down/receipt/+")
 
 
 def test_only_states_are_retained_and_only_health_may_be_lost() -> None:
@@ -43,6 +45,8 @@ def test_a_kind_that_does_not_exist_has_no_topic() -> None:
         (f"{ROOT}/down/commands/ping", "ping"),
         (f"{ROOT}/down/commands/", None),
         (f"{ROOT}/down/commands/a/b", None),
+        ("fieldgate/1/plant-a/all/down/commands/ping", "ping"),
+        ("fieldgate/1/plant-b/all/down/commands/ping", None),
         ("fieldgate/1/plant-a/cam-8/down/commands/ping", None),
         (f"{ROOT}/up/commands/ping", None),
         ("", None),
@@ -51,6 +55,13 @@ def test_a_kind_that_does_not_exist_has_no_topic() -> None:
 def test_a_verb_is_the_last_word_of_a_command_topic(topic: str, verb: str | None) -> None:
     """Another device's topic, or a deeper one, names no verb."""
     assert TOPICS.verb(topic) == verb
+
+
+def test_a_receipt_is_for_one_device() -> None:
+    """Its last word is the consumer; what all hear is no receipt, since an epoch belongs to one device."""
+    assert TOPICS.consumer(f"{ROOT}/down/receipt/db") == "db"
+    assert TOPICS.consumer("fieldgate/1/plant-a/all/down/receipt/db") is None
+    assert TOPICS.consumer(f"{ROOT}/down/commands/ping") is None
 
 
 @pytest.mark.parametrize(

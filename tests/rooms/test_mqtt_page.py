@@ -10,6 +10,7 @@ from agent.ledger.sealing import SINGULAR
 from agent.sync.commands import FAILURES
 from agent.sync.commands import STATES as REPLY_STATES
 from agent.sync.envelope import CODES
+from agent.sync.receipts import REFUSALS
 from agent.sync.retry import PUBACK_CODES
 from agent.sync.standing import STATES
 from agent.sync.topics import ROUTES
@@ -61,6 +62,11 @@ def test_the_states_are_those_of_the_code() -> None:
 def test_the_reason_codes_are_those_of_the_code() -> None:
     """Refusals and failures, each with its sentence."""
     assert {row[0]: row[1] for row in rows("| code | meaning |")} == {**CODES, **FAILURES}
+
+
+def test_the_refusals_of_receipts_are_those_of_the_code() -> None:
+    """Each with its sentence."""
+    assert {row[0]: row[1] for row in rows("| receipt | meaning |")} == REFUSALS
 
 
 def test_the_verbs_are_those_of_the_code() -> None:

@@ -27,7 +27,7 @@ def test_after_a_connection_come_online_then_status_then_the_backlog() -> None:
     assert desk.disk.told == list(range(1, 51))
     assert desk.said(TOPICS.online) == [{"state": "online", "boot": "boot-1", "connects": 1}]
     assert [retain for topic, _, retain in desk.server.published if topic == TOPICS.status] == [True]
-    assert desk.broker.subscriptions == [f"{TOPICS.root}/down/commands/+"]
+    assert desk.broker.subscriptions == list(TOPICS.filters)
     assert desk.uplink.drained
 
 
@@ -150,15 +150,23 @@ def test_a_device_that_may_not_publish_waits_the_longest_time() -> None:
 
 
 @pytest.mark.parametrize("code", [0x90, 0x99])
-def test_a_message_that_the_broker_rejects_is_held_and_shown_and_the_others_go_on(code: int) -> None:
-    """It stays unsettled on the disk, and the reason can be read."""
+def test_a_message_that_the_broker_rejects_is_a_dead_letter_and_the_others_go_on(code: int) -> None:
+    """It stays on the disk with the broker's words, is sent no more, and again when a person says so."""
     desk = Desk(rows=5)
     desk.server.answer = lambda topic, body: code if topic.startswith(LEDGER) and int(body) == 2 else None
     desk.work()
     assert desk.disk.told == [1, 3, 4, 5]
     assert list(desk.disk.rows) == [2]
-    assert [held["seq"] for held in desk.shown["held_messages"]] == [2]
-    assert not desk.uplink.drained
+    assert list(desk.disk.dead) == [2]
+    assert f"0x{code:02X}" in desk.disk.dead[2]
+    desk.work(after_s=3_600)
+    assert desk.sent.count(2) == 1
+    desk.server.answer = lambda _topic, _body: None
+    desk.disk.dead.clear()
+    desk.uplink.reread()
+    desk.work()
+    assert sorted(desk.disk.told) == [1, 2, 3, 4, 5]
+    assert desk.uplink.drained
 
 
 def test_a_message_larger_than_the_broker_takes_is_never_sent() -> None:
@@ -353,6 +361,54 @@ def test_a_command_is_answered_on_its_topic_and_on_the_senders() -> None:
     assert desk.broker.correlation == b"77"
 
 
+def test_what_is_said_to_all_devices_of_a_site_is_obeyed_and_answered_on_the_own_topic() -> None:
+    """Each device answers for itself; the same id on its own topic is the same command."""
+    desk = Desk()
+    desk.work()
+    desk.broker.arrive("fieldgate/1/plant-a/all/down/commands/ping", command("c-1"))
+    desk.broker.arrive(f"{TOPICS.root}/down/commands/ping", command("c-1"))
+    desk.work()
+    assert [reply["state"] for reply in desk.said(TOPICS.reply("c-1"))] == ["accepted", "done", "done"]
+    assert desk.shown["commands"]["repeated"] == 1
+
+
+def test_receipts_reach_the_store_and_those_that_do_not_fit_are_counted() -> None:
+    """Garbage, half numbers and numbers beyond the head are refused, counted, and an alert; retained ones are taken."""
+    desk = Desk(rows=5)
+    desk.work()
+    topic = f"{TOPICS.root}/down/receipt/db"
+    rubbish = [b"", b"\xff", b"[]", b"7", b'{"epoch":"e"}', b'{"epoch":"e","upto":true}', b'{"epoch":"e","upto":-1}']
+    rubbish += [b'{"epoch":"e","upto":1.5}', b'{"epoch":7,"upto":1}', b'{"epoch":"\\ud800","upto":1}', b"[" * 900]
+    for body in [*rubbish, b'{"epoch":"e","upto":99}', b" " * 2_000]:
+        desk.broker.arrive(topic, body)
+    desk.broker.arrive(f"{TOPICS.root}/down/receipt/a b", b'{"epoch":"e","upto":1}')
+    desk.work()
+    assert desk.shown["receipts"]["refused"] == {"malformed": len(rubbish) + 2, "beyond-head": 1}
+    assert desk.disk.alerts[0] == ("raised", "receipts-refused", "db")
+    desk.broker.arrive(topic, b'{"epoch":"e","upto":5,"more":1}', retained=True)
+    desk.work()
+    assert desk.disk.receipts[-1] == ("db", "e", 5)
+    assert desk.shown["receipts"]["taken"] == 1
+    assert desk.disk.alerts[-1] == ("cleared", "receipts-refused", "db")
+
+
+@pytest.mark.parametrize(("code", "alert"), [(0x10, "nobody-listens"), (0x87, "broker-forbids")])
+def test_a_broker_that_keeps_everything_back_is_an_alert_until_it_takes_a_message(code: int, alert: str) -> None:
+    """Raised with the first answer, and cleared by a settlement, not by a new connection."""
+    desk = Desk(rows=3)
+    desk.server.answer = lambda topic, _body: code if topic.startswith(LEDGER) else None
+    desk.work()
+    assert ("raised", alert, "broker") in desk.disk.alerts
+    desk.broker.cut()
+    desk.work(after_s=2)
+    desk.work(after_s=70)
+    assert ("cleared", alert, "broker") not in desk.disk.alerts
+    desk.server.answer = lambda _topic, _body: None
+    desk.work(after_s=70)
+    assert desk.disk.alerts[-1] == ("cleared", alert, "broker")
+    assert desk.disk.told == [1, 2, 3]
+
+
 def test_a_reply_that_a_cut_has_overtaken_is_sent_on_the_next_connection() -> None:
     """The sender learns what became of the command."""
     desk = Desk()
@@ -373,7 +429,7 @@ def test_a_subscription_that_the_broker_refuses_is_shown() -> None:
     desk = Desk(rows=2)
     desk.server.permission = 0x87
     desk.work()
-    assert desk.shown["not_permitted"] == {TOPICS.commands: "not authorized (0x87)"}
+    assert desk.shown["not_permitted"] == dict.fromkeys(TOPICS.filters, "not authorized (0x87)")
     assert desk.disk.told == [1, 2]
 
 

@@ -1,0 +1,83 @@
+"""The part of the composition that faces the broker: the uplink and what it obeys."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agent.config import Config
+from agent.delivery import Delivery
+from agent.inspection.frame import Moment
+from agent.monitor.alerts import Alerts
+from agent.store.journal import Journal
+from agent.store.outbox import newest, unsettled
+from agent.store.reader import Reader
+from agent.store.remembered import remember, remembered
+from agent.sync.broker import PahoBroker
+from agent.sync.commands import Commands, Verb
+from agent.sync.disk import Disk
+from agent.sync.limits import Limits
+from agent.sync.receipts import Receipts
+from agent.sync.topics import Topics
+from agent.sync.uplink import Uplink
+
+
+def made_uplink(
+    config: Config,
+    *,
+    boot: str,
+    now: Callable[[], Moment],
+    reader: Reader,
+    journal: Journal,
+    delivery: Delivery,
+    alerts: Alerts,
+    verbs: Mapping[str, Verb],
+    status: Callable[[], Mapping[str, Any]],
+    stop: threading.Event,
+) -> tuple[Uplink, Commands]:
+    """The uplink of an agent that has a broker, and the commands that it takes.
+
+    Args:
+        config: The settings.
+        boot: This process, as in the ledger.
+        now: The clock.
+        reader: Reads the outbox.
+        journal: Writes the last words on commands.
+        delivery: Decides about messages on their way out.
+        alerts: Hears of a broker that keeps everything back.
+        verbs: What is obeyed.
+        status: The body of ``up/status``; never waits.
+        stop: Ends the uplink.
+    """
+    topics = Topics.of(config.mqtt.root, config.device.site, config.device.name)
+    commands = Commands(
+        topics=topics,
+        verbs=verbs,
+        now=now,
+        remembered=lambda command: reader.ask(lambda db: remembered(db, command)),
+        remember=lambda command, verb, reply: remember(journal, command, verb, reply),
+    )
+    uplink = Uplink(
+        broker=PahoBroker(config.mqtt, client_id=config.client_id),
+        topics=topics,
+        boot=boot,
+        limits=Limits.of(config.mqtt),
+        draw=random.random,
+        now_ns=time.monotonic_ns,
+        disk=Disk(
+            unsettled=lambda *which: reader.ask(lambda db: unsettled(db, *which)),
+            newest=lambda: reader.ask(newest),
+            settle=delivery.settle,
+            bury=delivery.bury,
+            connected=delivery.connected,
+        ),
+        status=status,
+        commands=commands,
+        receipts=Receipts(store=delivery.receipt, raised=alerts.raised, cleared=alerts.cleared),
+        stop=stop,
+        raised=alerts.raised,
+        cleared=alerts.cleared,
+    )
+    delivery.attach(uplink.reread)
+    return uplink, commands
