@@ -120,17 +120,21 @@ class Collector:
             return True
         if isinstance(event, Connected):
             self.counts.connects += 1
-            self.counts.state = "connected"
-            self._failures = 0
             self._broker.subscribe(self._filters)
-        elif isinstance(event, Subscribed) and any(code >= _FAILURE for code in event.codes):
-            denied = [name for name, code in zip(self._filters, event.codes, strict=False) if code >= _FAILURE]
-            raise BrokerRefused(f"the broker does not let us read {', '.join(denied)}; its access list has to allow it")
+        elif isinstance(event, Subscribed):
+            self._subscribed(event)
         elif isinstance(event, Refused):
             raise BrokerRefused(f"the broker refuses the connection: {event.text}")
         elif isinstance(event, Unreachable | Disconnected):
             self._lost(event.text)
         return True
+
+    def _subscribed(self, event: Subscribed) -> None:
+        denied = [name for name, code in zip(self._filters, event.codes, strict=False) if code >= _FAILURE]
+        if denied:
+            raise BrokerRefused(f"the broker does not let us read {', '.join(denied)}; its access list has to allow it")
+        self.counts.state = "connected"
+        self._failures = 0
 
     def _lost(self, text: str) -> None:
         pause = _RETRY_S[min(self._failures, len(_RETRY_S) - 1)]

@@ -262,7 +262,7 @@ class LedgerFile:
             row = (about, gap.first, gap.last, gap.last_sha256, message.id)
             self._db.execute("INSERT OR IGNORE INTO gaps VALUES (?, ?, ?, ?, ?)", row)
         else:
-            asked = "UPDATE ledgers SET after = max(coalesce(after, 0), ?) WHERE number = ?"
+            asked = "UPDATE ledgers SET after = min(coalesce(after, ?1), ?1) WHERE number = ?2"
             self._db.execute(asked, (message.told.after, about))
 
     def _claim(self) -> None:

@@ -69,8 +69,8 @@ class Explained:
 
     Args:
         gaps: Gaps of numbers, in any order; they may overlap.
-        after: The last number that a device which could not carry the ledger on knew of it; None while it is
-            carried on. Numbers above will never come.
+        after: The last number that a device which could not carry the ledger on knew of it, 0 where it knew none;
+            None while it is carried on. Numbers above will never come.
     """
 
     def __init__(self, gaps: Iterable[Missing] = (), after: int | None = None) -> None:

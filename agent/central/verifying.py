@@ -66,7 +66,7 @@ def _explained(file: LedgerFile, ledger: Ledger) -> Explained:
     messages = (_message(ledger, body) for body in file.gap_bodies(ledger.site, ledger.device))
     told = [one.told for one in messages if one and one.told and one.told.epoch == ledger.epoch]
     ends = [one.after for one in told if one.after is not None]
-    return Explained((one.gap for one in told if one.gap), max(ends, default=None))
+    return Explained((one.gap for one in told if one.gap), min(ends, default=None))
 
 
 def _links(file: LedgerFile, ledger: Ledger) -> Iterator[Link]:

@@ -5,7 +5,19 @@ from typing import Annotated
 import typer
 
 from agent import __version__
-from agent.cli import batch, cameras, checking, collecting, configuring, demo, modes, outbox, running, status
+from agent.cli import (
+    batch,
+    cameras,
+    checking,
+    collecting,
+    configuring,
+    demo,
+    modes,
+    outbox,
+    running,
+    simulating,
+    status,
+)
 
 
 def _group(name: str, about: str) -> typer.Typer:
@@ -33,6 +45,8 @@ outbox_app = _group("outbox", "What waits for the broker.")
 outbox_app.command("show")(outbox.show)
 outbox_app.command("retry")(outbox.retry)
 outbox_app.command("give-up")(outbox.give_up)
+
+app.command("simulate")(simulating.simulate)
 
 collect_app = typer.Typer(name="collect", rich_markup_mode=None)
 app.add_typer(collect_app)

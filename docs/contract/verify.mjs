@@ -69,7 +69,7 @@ function note({ epoch, seqs, ledger: ended }, ledgerOf) {
     if (whole && isWord(whose) && HASH.test(seqs.last_sha256)) ledgerOf(whose).gaps.push(seqs);
   } else if (ended && isWord(ended.epoch) && (ended.after === null || ended.after === 0 || isNumber(ended.after))) {
     const old = ledgerOf(ended.epoch);
-    old.after = Math.max(old.after ?? 0, ended.after ?? 0);
+    old.after = Math.min(old.after ?? Infinity, ended.after ?? 0);
   }
 }
 
