@@ -4,17 +4,21 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import timezone, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from agent.config import Config
 from agent.delivery import Delivery
 from agent.inspection.frame import Moment
 from agent.monitor.alerts import Alerts
 from agent.store.journal import Journal
-from agent.store.outbox import newest, unsettled
+from agent.store.outbox import newest, sent_on, unsettled
 from agent.store.reader import Reader
 from agent.store.remembered import remember, remembered
+from agent.store.settlements import SentBytesEntry
 from agent.sync.broker import PahoBroker
+from agent.sync.budget import LocalTime
 from agent.sync.commands import Commands, Verb
 from agent.sync.disk import Disk
 from agent.sync.limits import Limits
@@ -58,6 +62,8 @@ def made_uplink(
         remembered=lambda command: reader.ask(lambda db: remembered(db, command)),
         remember=lambda command, verb, reply: remember(journal, command, verb, reply),
     )
+    name = config.device.timezone
+    zone = timezone.utc if name == "UTC" else ZoneInfo(name)  # a device without the database still has UTC
     uplink = Uplink(
         broker=PahoBroker(config.mqtt, client_id=config.client_id),
         topics=topics,
@@ -65,12 +71,15 @@ def made_uplink(
         limits=Limits.of(config.mqtt),
         draw=random.random,
         now_ns=time.monotonic_ns,
+        local=lambda: local_time(now(), zone),
         disk=Disk(
             unsettled=lambda *which: reader.ask(lambda db: unsettled(db, *which)),
             newest=lambda: reader.ask(newest),
             settle=delivery.settle,
             bury=delivery.bury,
             connected=delivery.connected,
+            sent_on=lambda day: reader.ask(lambda db: sent_on(db, day)),
+            count=lambda day, size: journal.put(SentBytesEntry(day, size)),
         ),
         status=status,
         commands=commands,
@@ -81,3 +90,11 @@ def made_uplink(
     )
     delivery.attach(uplink.reread)
     return uplink, commands
+
+
+def local_time(moment: Moment, zone: tzinfo) -> LocalTime | None:
+    """What a clock on the wall beside the device shows; None while the device's own is unset."""
+    if moment.state == "unset":
+        return None
+    there = moment.wall.astimezone(zone)
+    return LocalTime(there.date().isoformat(), there.hour * 60 + there.minute)

@@ -17,6 +17,7 @@ from agent.inspection.frame import Moment
 from agent.ledger.lanes import LANES
 from agent.store.outbox import Outgoing
 from agent.sync.broker import PahoBroker
+from agent.sync.budget import LocalTime
 from agent.sync.commands import Commands, Verb
 from agent.sync.disk import Disk
 from agent.sync.limits import Limits
@@ -43,6 +44,7 @@ class Outbox:
         self.told: list[int] = []
         self._last = self._gone = 0
         self.replies: dict[str, Mapping[str, Any]] = {}
+        self.sent_bytes: dict[str, int] = {}
         self.dead: dict[int, str] = {}
         self.receipts: list[tuple[str, str, int]] = []
         self.alerts: list[tuple[str, str, str]] = []
@@ -102,6 +104,8 @@ class Outbox:
             settle=self.settle,
             bury=lambda place, reason: self.dead.update({place: reason}),
             connected=lambda: None,
+            sent_on=lambda day: self.sent_bytes.get(day, 0),
+            count=lambda day, size: self.sent_bytes.update({day: self.sent_bytes.get(day, 0) + size}),
         )
 
     def receipt(self, consumer: str, epoch: str, upto: int, done: Callable[[str | None], None]) -> None:
@@ -137,6 +141,7 @@ def an_uplink(
         topics=TOPICS,
         boot="boot-1",
         draw=settings.pop("draw", lambda: 1.0),
+        local=settings.pop("local", lambda: LocalTime("2026-11-24", 12 * 60)),
         pictures=settings.pop("pictures", None),
         limits=Limits(**settings),
         now_ns=now_ns,

@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from agent.config.hours import spans_of
+
 SMALLEST_DATABASE_MB = 16
 """Below that there would be no room in which to make room."""
 
@@ -332,6 +334,20 @@ class MqttSection(Section):
     require_subscriber: bool = Field(
         default=True, description="Hold messages while the broker says that nobody subscribes to them."
     )
+    packet_bytes: int = Field(
+        default=0, ge=0, description="Largest packet; 0: what the broker says. For brokers that do not say."
+    )
+    messages_per_s: float = Field(default=0.0, ge=0, description="Messages sent per second; 0: no limit.")
+    bytes_per_s: int = Field(default=0, ge=0, description="Bytes sent per second; 0: no limit.")
+    bytes_per_day: int = Field(
+        default=0, ge=0, description="Bytes sent per day, in device.timezone; 0: no limit. Alerts go all the same."
+    )
+    backlog_hours: str = Field(
+        default="", description="When an old backlog may be sent, such as 22:00-06:00; empty: always."
+    )
+    backlog_jitter_s: float = Field(
+        default=10.0, ge=0, le=3_600, description="After a reconnect a large backlog waits a random time up to this."
+    )
     required_receipts: tuple[Name, ...] = Field(
         default=(), description="Consumers whose receipts settle messages; empty: the broker's word settles."
     )
@@ -339,6 +355,12 @@ class MqttSection(Section):
         default=3_600.0, gt=0, description="A receipt may take this long; then a new connection sends again."
     )
     exit_wait_s: float = Field(default=30.0, ge=0, description="With on_end exit: longest wait for acknowledgements.")
+
+    @field_validator("backlog_hours")
+    @classmethod
+    def _hours_are_hours(cls, backlog_hours: str) -> str:
+        spans_of(backlog_hours)
+        return backlog_hours
 
 
 class MonitorSection(Section):

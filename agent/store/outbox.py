@@ -95,3 +95,9 @@ def kept(db: Database, epoch_number: int, first: int, last: int) -> list[int]:
 def receipts(db: Database) -> list[dict[str, Any]]:
     """Up to where each consumer has confirmed each epoch: ``consumer, epoch, upto, at``."""
     return list(db.query("SELECT consumer, epoch, upto, at FROM receipts ORDER BY at, consumer"))
+
+
+def sent_on(db: Database, day: str) -> int:
+    """Bytes that were sent on a day, such as ``2026-11-24``."""
+    row = db.execute("SELECT bytes FROM sent_bytes WHERE day = ?", [day]).fetchone()
+    return 0 if row is None else int(row[0])

@@ -188,3 +188,25 @@ class AgainEntry:
     def committed(self) -> None:
         """Tell how many."""
         self._done(self._again)
+
+
+@dataclass(frozen=True, slots=True)
+class SentBytesEntry:
+    """So many bytes more were sent on a day."""
+
+    day: str
+    bytes: int
+    urgent: bool = False
+
+    def write(self, transaction: Transaction) -> None:
+        """Add them, and forget the days before the last month."""
+        db = transaction.db.conn
+        db.execute(
+            "INSERT INTO sent_bytes (day, bytes) VALUES (?, ?) "
+            "ON CONFLICT (day) DO UPDATE SET bytes = bytes + excluded.bytes",
+            (self.day, self.bytes),
+        )
+        db.execute("DELETE FROM sent_bytes WHERE day NOT IN (SELECT day FROM sent_bytes ORDER BY day DESC LIMIT 31)")
+
+    def committed(self) -> None:
+        """Nobody waits."""

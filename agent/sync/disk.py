@@ -16,6 +16,8 @@ class Disk:
         settle: These places are acknowledged; the second argument is called after the commit, on any thread.
         bury: The broker refuses this place for good, and why.
         connected: A connection begins.
+        sent_on: Bytes that were sent on a day.
+        count: So many bytes more were sent on a day.
     """
 
     unsettled: Callable[[int, int, int, int], Sequence[Outgoing]]
@@ -23,3 +25,5 @@ class Disk:
     settle: Callable[[Sequence[int], Callable[[], None]], None]
     bury: Callable[[int, str], None]
     connected: Callable[[], None]
+    sent_on: Callable[[str], int]
+    count: Callable[[str, int], None]

@@ -9,11 +9,12 @@ from typing import Any, Final
 from agent.errors import StoreError
 from agent.ledger.sealing import canonical
 from agent.sync.backlog import Backlog, Publication
+from agent.sync.budget import PICTURES, Budget, LocalTime
 from agent.sync.bulk import USER_PROPERTIES
 from agent.sync.disk import Disk
 from agent.sync.limits import Limits
 from agent.sync.notes import Notes
-from agent.sync.pace import Pace
+from agent.sync.pace import SECOND_NS, Pace
 from agent.sync.retry import Settlement, puback_text
 from agent.sync.session import Session
 from agent.sync.standing import Standing
@@ -37,6 +38,8 @@ class Sending:
         session: The present connection.
         pace: When sending may go on.
         standing: How things stand.
+        local: The device's own time of day; None while the clock is unset.
+        draw: Uniform random number in [0, 1), for the jitter.
         now_ns: Monotonic nanoseconds.
     """
 
@@ -52,6 +55,8 @@ class Sending:
         session: Session,
         pace: Pace,
         standing: Standing,
+        local: Callable[[], LocalTime | None],
+        draw: Callable[[], float],
         now_ns: Callable[[], int],
     ) -> None:
         self._broker = broker
@@ -63,6 +68,9 @@ class Sending:
         self._now_ns = now_ns
         self._disk = disk
         self._backlog = Backlog(disk=disk, topics=topics, limits=limits)
+        self._budget = Budget(limits=limits, local=local, sent_on=disk.sent_on, count=disk.count)
+        self._jitter_ns = round(limits.backlog_jitter_s * SECOND_NS)
+        self._draw = draw
         self._notes = Notes()
         self._pictures = pictures
         self._pictures_sent: dict[int, int] = {}
@@ -83,7 +91,7 @@ class Sending:
 
     def snapshot(self) -> dict[str, Any]:
         """Counts, for ``status``."""
-        return self._backlog.snapshot()
+        return {**self._backlog.snapshot(), "sent_today": self._budget.snapshot()}
 
     @property
     def drained(self) -> bool:
@@ -94,10 +102,12 @@ class Sending:
 
     # On the uplink's thread.
 
-    def linked(self, largest_packet: int | None) -> None:
+    def linked(self) -> None:
         """A connection begins."""
         self._disk.connected()
-        self._backlog.linked(largest_packet)
+        # A plant's devices come back together: their backlogs do not.
+        wait_ns = round(self._draw() * self._jitter_ns) if self._session.connects > 1 else 0
+        self._backlog.linked(self._session.largest_packet, bulk_at_ns=self._now_ns() + wait_ns)
         self._notes.add_first(self._session.online())
         self.status_due = True
 
@@ -135,12 +145,13 @@ class Sending:
             return
         if self._standing.state == "disk":
             self._standing.become("connected")
-        if self._backlog.dry:
+        if self._backlog.dry and PICTURES not in self._budget.closed(self._now_ns()):
             self._send_pictures()
 
     def settle(self) -> None:
         """Tell the journal what has been acknowledged."""
         self._backlog.flush()
+        self._budget.flush()
 
     def hear(self, mid: int, code: int) -> None:
         """The broker acknowledged a publication."""
@@ -161,10 +172,14 @@ class Sending:
 
     def due_ns(self) -> int | None:
         """When to send again without an event."""
-        again_ns, send_at_ns = self._backlog.due_ns(), self._pace.send_at_ns
-        if again_ns is None:
-            return send_at_ns if send_at_ns > self._now_ns() else None
-        return max(again_ns, send_at_ns)
+        now_ns, send_at_ns = self._now_ns(), self._pace.send_at_ns
+        times = [moment for moment in (self._backlog.due_ns(), self._budget_due_ns(now_ns)) if moment is not None]
+        if not times:
+            return send_at_ns if send_at_ns > now_ns else None
+        return max(min(times), send_at_ns)
+
+    def _budget_due_ns(self, now_ns: int) -> int | None:
+        return None if self._backlog.dry and not self._backlog.in_flight else self._budget.due_ns(now_ns)
 
     def _room(self) -> int:
         return self._session.window - self._backlog.in_flight - self._notes.in_flight - len(self._pictures_sent)
@@ -196,7 +211,7 @@ class Sending:
             woken = self._woken  # read before the disk: what is committed later will wake us again
             if woken != self._read_upto:
                 self._backlog.look()  # before each: an alert does not wait for the rest of a window
-            publication = self._backlog.next(self._room(), now_ns)
+            publication = self._backlog.next(self._room(), now_ns, self._budget.closed(now_ns))
             if self._backlog.dry:
                 self._read_upto = woken
             if publication is None:
@@ -204,6 +219,7 @@ class Sending:
             self._backlog.sent(self._put(publication), publication, now_ns)
 
     def _put(self, publication: Publication) -> int:
+        self._budget.took(len(publication.topic) + len(publication.body))
         properties = USER_PROPERTIES if publication.batch else ()
         return self._broker.publish(publication.topic, publication.body, user_properties=properties)
 
@@ -215,6 +231,7 @@ class Sending:
             if picture is None:
                 return
             mid = self._broker.publish(picture.topic, picture.body, user_properties=picture.user_properties)
+            self._budget.took(len(picture.topic) + len(picture.body))
             self._pictures_sent[mid] = self._now_ns()
             self._pictures.sent(mid)
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 import structlog
 
 from agent.ledger.sealing import canonical
+from agent.sync.limits import Limits
 from agent.sync.retry import RETAIN_NOT_SUPPORTED, puback_text
 from agent.sync.topics import Topics
 from agent.sync.wire import Connected, Note, Will
@@ -25,20 +26,20 @@ class Session:
         connected: Whether the broker has accepted it.
         connects: How many connections this process has had.
         window: How many publications may be in flight on it.
-        largest_packet: Bytes of the largest packet that the broker takes; None where it named no limit.
+        largest_packet: Bytes of the largest packet that the broker, or a key, allows; None where neither names any.
         not_permitted: Topics beside the ledger that the broker refuses, and its words.
     """
 
-    def __init__(self, *, topics: Topics, boot: str, window: int) -> None:
+    def __init__(self, *, topics: Topics, boot: str, limits: Limits) -> None:
         self._topics = topics
         self._boot = boot
-        self._our_window = window
+        self._limits = limits
         self._may_retain = True
         self._keepalive_s: int | None = None
         self.link: int | None = None
         self.connected = False
         self.connects = 0
-        self.window = window
+        self.window = limits.window
         self.largest_packet: int | None = None
         self.not_permitted: dict[str, str] = {}
 
@@ -46,9 +47,10 @@ class Session:
         """The broker took the connection, within these limits."""
         self.connected = True
         self.connects += 1
-        self.window = max(1, min(self._our_window, event.receive_maximum))
+        self.window = max(1, min(self._limits.window, event.receive_maximum))
         self._may_retain = self._may_retain and event.retain_available
-        self.largest_packet = event.maximum_packet_size
+        bounds = [size for size in (event.maximum_packet_size, self._limits.packet_bytes) if size]
+        self.largest_packet = min(bounds, default=None)
         self._keepalive_s = event.keepalive_s
         self.not_permitted = {}
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from agent.ledger.sealing import canonical
+from agent.sync.budget import LocalTime
 from agent.sync.commands import Answers, Commands
 from agent.sync.disk import Disk
 from agent.sync.limits import Limits
@@ -63,6 +64,7 @@ class Uplink:
         limits: What the broker is asked to bear.
         draw: Uniform random number in [0, 1), for the jitter.
         now_ns: Monotonic nanoseconds.
+        local: The device's own time of day; None while the clock is unset.
         disk: The outbox.
         status: The body of ``up/status``; never waits.
         commands: What is obeyed.
@@ -82,6 +84,7 @@ class Uplink:
         limits: Limits,
         draw: Callable[[], float],
         now_ns: Callable[[], int],
+        local: Callable[[], LocalTime | None],
         disk: Disk,
         status: Callable[[], Mapping[str, Any]],
         commands: Commands,
@@ -100,7 +103,7 @@ class Uplink:
         self._stop = stop
         self._pace = Pace(draw=draw, longest_s=limits.retry_max_s, now_ns=now_ns())
         self._standing = Standing(now_ns, raised=raised, cleared=cleared)
-        self._session = Session(topics=topics, boot=boot, window=limits.window)
+        self._session = Session(topics=topics, boot=boot, limits=limits)
         self._sending = Sending(
             broker=broker,
             topics=topics,
@@ -111,6 +114,8 @@ class Uplink:
             session=self._session,
             pace=self._pace,
             standing=self._standing,
+            local=local,
+            draw=draw,
             now_ns=now_ns,
         )
         commands.attach(self.wake)
@@ -260,7 +265,7 @@ class Uplink:
         self._pace.connected(self._now_ns())
         self._standing.become("connected")
         self._broker.subscribe(self._topics.filters)
-        self._sending.linked(self._session.largest_packet)
+        self._sending.linked()
 
     def _over(self, state: str, code: str | None, text: str) -> None:
         """The attempt or the connection has ended."""
