@@ -21,7 +21,7 @@ TIGHT: Final = 4 * MB
 """With less than this free a disk is as good as full: SQLite's log alone may take as much."""
 
 
-_SPARE: Final = 2 * MB
+_SPARE: Final = 1 * MB
 """Where the database's file may not grow, so much of it must hold nothing."""
 
 

@@ -265,10 +265,11 @@ class Retention:
             self._stuck = True
         if self._capped and not self._stuck:
             return [self._limit()]
-        due = [self._limit()] if self._stuck else []
-        if not gives_way:
-            due.append(self._messages(messages_to_free(usage, self._quotas, stuck=self._stuck)))
-        return due
+        wanted = messages_to_free(usage, self._quotas, stuck=self._stuck)
+        if not self._stuck:  # more than its quota has room for
+            return [self._messages(max(RELIEF, wanted))]
+        # Pages that hold nothing do not help a log that has no room.
+        return [self._limit(), *([self._messages(wanted)] if wanted and not gives_way else [])]
 
     def _limit(self) -> Entry:
         """The file may grow to its quota, or not at all while the disk is full."""
@@ -276,7 +277,7 @@ class Retention:
         return LimitFile(_AS_IT_IS if capped else self._quotas.database, partial(setattr, self, "_capped", capped))
 
     def _messages(self, wanted: int) -> Entry:
-        return EvictMessages(partial(self._gone, "ledger-evicted"), max(RELIEF, wanted))
+        return EvictMessages(partial(self._gone, "ledger-evicted"), wanted)
 
     def room(self) -> bool:
         """Whether another picture may be written."""

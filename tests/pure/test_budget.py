@@ -61,11 +61,12 @@ def test_pictures_go_for_their_quota_and_for_free_space(usage, low, megabytes):
     [
         (used(database=89), False, 0),
         (used(database=91), False, 6),  # down to 85 percent
-        (used(unused=1, evidence=0), False, 0),
-        (used(unused=1, evidence=0), True, 1),  # two MB of its pages hold nothing
-        (used(unused=0, evidence=100, held=100), True, 2),
-        (used(unused=1), True, 0),  # pictures go first
-        (used(unused=1, together=False), True, 1),  # and do not help from another disk
+        (used(unused=0, evidence=0), False, 0),
+        (used(unused=1, evidence=0), True, 0),
+        (used(unused=0, evidence=0), True, 1),  # one MB of its pages holds nothing
+        (used(unused=0, evidence=100, held=100), True, 1),
+        (used(unused=0), True, 0),  # pictures go first
+        (used(unused=0, together=False), True, 1),  # and do not help from another disk
     ],
 )
 def test_messages_go_for_their_quota_and_where_the_file_may_not_grow(usage, stuck, megabytes):
