@@ -287,6 +287,9 @@ class App:
             "mode": lambda args: self.operations.change_mode(
                 args["engine"], args["mode"], by=args["by"], reason=args["reason"], way="cli"
             ),
+            "hold": lambda args: self.operations.hold(
+                args["record"], held=args["held"], by=args["by"], reason=args["reason"], way="cli"
+            ),
             "outbox-retry": lambda args: self._decided(args, give_up=False),
             "outbox-give-up": lambda args: self._decided(args, give_up=True),
             "snapshot": lambda args: self.reporting.picture(args["camera"]),

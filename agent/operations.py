@@ -1,6 +1,7 @@
 """What people may ask of an agent, by whichever way they ask: MQTT, the control socket, or no daemon at all."""
 
 import contextlib
+import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -13,11 +14,14 @@ from agent.inspection.frame import Frame, Moment, Subject, Trigger
 from agent.ledger.messages import audit_body
 from agent.ledger.sealing import Origin
 from agent.store.dead_letters import DeadLettersEntry, Decision
+from agent.store.holds import HoldEntry
 from agent.store.journal import Journal
 from agent.store.modes import Modes
 from agent.store.opening import Opening
 from agent.store.schema import hold_write_lock
 from agent.store.transaction import MessageEntry, VerdictEntry
+
+_PATIENCE_S = 5.0
 
 Answer = Callable[["Mapping[str, Any] | FieldgateError"], None]
 """Hears of a trigger's committed verdict, or why there will be none."""
@@ -71,6 +75,19 @@ class Operations:
             self._journal.put(MessageEntry("audit", body))
             self._changed()
         return {"engine": engine, "old": old, "new": mode}
+
+    def hold(self, record: str, *, held: bool, by: str, reason: str, way: str) -> dict[str, Any]:
+        """Put a record's picture under legal hold, or lift it; waits for the commit.
+
+        Raises:
+            StoreError: There is no such picture here, or the disk did not take it in time.
+        """
+        told: queue.SimpleQueue[bool | None] = queue.SimpleQueue()
+        self._journal.put(HoldEntry(record, held, by, reason, way, told.put))
+        try:
+            return _held(record, told.get(timeout=_PATIENCE_S), held)
+        except queue.Empty:
+            raise StoreError("the disk did not take it in time; it is done when the disk takes it") from None
 
     def trigger(
         self, camera: str, metadata: Mapping[str, Any], subject: Mapping[str, Any], kind: str, answer: Answer
@@ -140,6 +157,27 @@ def change_mode_alone(config: Config, engine: str, mode: str, *, by: str, reason
     if old != mode and not written.is_set():
         raise StoreError(f"{engine} is in mode {mode} now, and the ledger could not record it; see the log")
     return {"engine": engine, "old": old, "new": mode}
+
+
+def hold_alone(config: Config, record: str, *, held: bool, by: str, reason: str) -> dict[str, Any]:
+    """The same as ``Operations.hold`` where no daemon runs.
+
+    Raises:
+        WriterBusy: A daemon holds the store after all.
+        StoreError: There is no such picture here, or the disk refused.
+    """
+    told: list[bool | None] = []
+    with _journal_alone(config) as journal:
+        journal.put(HoldEntry(record, held, by, reason, "cli", told.append))
+    if not told:
+        raise StoreError("the ledger could not record it, so nothing was changed; see the log")
+    return _held(record, told[0], held)
+
+
+def _held(record: str, before: bool | None, held: bool) -> dict[str, Any]:  # noqa: FBT001 - what was and what is
+    if before is None:
+        raise StoreError(f"there is no picture of a record '{record}' on this device: none was kept, or it is gone")
+    return {"record": record, "old": before, "new": held}
 
 
 def decide_alone(config: Config, decision: Decision, *, give_up: bool) -> list[int]:

@@ -12,6 +12,7 @@ from agent.cli import (
     collecting,
     configuring,
     demo,
+    holding,
     modes,
     outbox,
     running,
@@ -53,6 +54,10 @@ app.add_typer(collect_app)
 collect_app.callback(invoke_without_command=True)(collecting.collect)
 collect_app.command("verify")(collecting.verify)
 collect_app.command("export")(collecting.export)
+
+evidence_app = _group("evidence", "The pictures on this device.")
+evidence_app.command("hold")(holding.hold)
+evidence_app.command("release")(holding.release)
 
 camera_app = _group("camera", "The cameras of this device.")
 camera_app.command("list")(cameras.list_cameras)

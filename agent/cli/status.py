@@ -8,7 +8,7 @@ import typer
 
 from agent.cli import FAILED
 from agent.cli.options import DEFAULT_PATH, ConfigOption, JsonOption, read_config
-from agent.cli.printing import heading, say, say_json, span, table, text_of, thousands, trouble
+from agent.cli.printing import heading, say, say_json, span, table, text_of, thousands, trouble, volume
 from agent.control.client import ask
 from agent.errors import ControlError, StoreError
 
@@ -63,6 +63,9 @@ def problems(told: Mapping[str, Any]) -> list[str]:
 
 
 def _store_problems(told: Mapping[str, Any]) -> Iterator[str]:
+    for alert in told["alerts"]:
+        if alert["about"] == "store":
+            yield f"store: {alert['text']}"
     for room in ("journal", "evidence"):
         if told[room]["state"] != "writing":
             yield f"{room}: {told[room]['reason']}"
@@ -163,6 +166,8 @@ def _show_store(told: Mapping[str, Any]) -> None:
     heading("Store and broker")
     say(f"  ledger: {_ledger_sentence(ledger)}")
     say(f"  evidence: {thousands(told['evidence']['stored'])} pictures stored since the start")
+    if told["budget"] is not None:
+        say(f"  disk: {_budget_sentence(told['budget'])}")
     if told["upload"]["state"] != "off":
         sent = told["upload"]
         say(f"  pictures: {sent['state']}, {thousands(sent['stored'])} at the centre since the start")
@@ -171,6 +176,14 @@ def _show_store(told: Mapping[str, Any]) -> None:
         say(f"  broker: none is configured (mqtt.host); {waiting} messages are kept")
     else:
         say(f"  broker: {uplink['state']} for {span(uplink['for_s'])}; {waiting} messages wait")
+
+
+def _budget_sentence(budget: Mapping[str, Any]) -> str:
+    shares = [
+        f"{name} {volume(share['bytes'])}" + (f" of {volume(share['limit'])}" if share["limit"] else "")
+        for name, share in (("database", budget["database"]), ("pictures", budget["evidence"]))
+    ]
+    return f"{', '.join(shares)}, {volume(budget['free']['bytes'])} free"
 
 
 def _ledger_sentence(ledger: Mapping[str, Any]) -> str:

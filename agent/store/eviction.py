@@ -13,6 +13,7 @@ from typing import Final
 
 from agent.inspection.frame import utc_text
 from agent.ledger.gaps import GAPS, evidence_gap_body, number_gap_body, number_gaps
+from agent.ledger.lanes import AGAIN
 from agent.ledger.worth import LANES, NEVER, ON_DISK, PICTURES
 from agent.store.numbers import epoch_number, seq_of
 from agent.store.schema import limit_pages
@@ -175,7 +176,8 @@ class ExpireMessages(Eviction):
         if transaction.moment.state != "synced":
             return
         before = utc_text(transaction.moment.wall - timedelta(days=self.days))
-        chosen = [one for one in _settled(db, TOGETHER) if one.at < before]
+        wanted_again = {n for (n,) in db.execute(f"SELECT n FROM outbox WHERE lane = {AGAIN} AND dead IS NULL")}  # noqa: S608
+        chosen = [one for one in _settled(db, TOGETHER) if one.at < before and one.n not in wanted_again]
         _remove(db, chosen)
         self._count_messages(chosen)
 
@@ -289,7 +291,7 @@ def _least_valuable_messages(db: sqlite3.Connection, wanted: int) -> list[_Messa
 def _by_worth(db: sqlite3.Connection) -> Iterator[_Message]:
     """Messages that may go: what somebody else has, what the broker will never take, then lane by lane."""
     yield from _settled(db, TOGETHER)
-    yield from _unsettled(db, "o.dead IS NOT NULL", TOGETHER)
+    yield from _unsettled(db, f"o.dead IS NOT NULL AND o.lane <> {AGAIN}", TOGETHER)
     for lane in LANES:
         yield from _unsettled(db, f"o.lane = {lane} AND o.dead IS NULL", TOGETHER)
 

@@ -167,6 +167,7 @@ _THIRD = (
     f"CREATE TRIGGER evidence_removed AFTER DELETE ON evidence BEGIN {_TAKE} END",
     f"CREATE TRIGGER evidence_changed AFTER UPDATE OF kept, state, held, bytes ON evidence BEGIN {_TAKE} {_ADD} END",
     "ALTER TABLE evidence ADD COLUMN reviewed INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX outbox_dead ON outbox (n) WHERE dead IS NOT NULL",
     "CREATE INDEX evidence_by_worth ON evidence (kept, reviewed, state, held, asked, captured_at)",
     "ALTER TABLE head ADD COLUMN commits INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE identity ADD COLUMN name TEXT",

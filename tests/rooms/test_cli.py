@@ -192,6 +192,7 @@ def test_status_as_json_is_what_the_daemon_says(call: Call, agent: Daemon):
 
 
 WELL: dict[str, Any] = {
+    "alerts": [],
     "journal": {"state": "writing", "reason": None, "frames_lost": 0},
     "evidence": {"state": "writing", "reason": None, "failed": 0},
     "cameras": [
@@ -228,6 +229,12 @@ def test_what_is_wrong_is_one_sentence_each(room: str, change: dict[str, Any], s
     assert status.problems(WELL) == []
     (sentence,) = status.problems({**WELL, room: {**WELL[room], **change}})
     assert says in sentence
+
+
+def test_alerts_about_the_store_are_shown():
+    """What the store is short of stands among what is wrong."""
+    alert = {"code": "disk-low", "about": "store", "severity": "warning", "text": "3 MB are free", "since": ""}
+    assert status.problems({**WELL, "alerts": [alert, {**alert, "about": "broker"}]}) == ["store: 3 MB are free"]
 
 
 # -- mode
@@ -292,6 +299,17 @@ def test_a_mode_is_changed_through_the_running_daemon(call: Call, agent: Daemon)
     assert until(lambda: agent.ask("SELECT 1 FROM messages WHERE kind = 'audit'"))
     back = ("tiny-trace", "shadow", "--reason", "test over", "--config", str(agent.config), "--json")
     assert json.loads(call("mode", *back).out)["old"] == "production"
+
+
+# -- evidence
+
+
+def test_a_picture_is_held_through_the_running_daemon(call: Call, agent: Daemon):
+    """Beside a daemon and without one, a record without a picture is one sentence, and a reason is needed."""
+    words = ("evidence", "hold", "no-such-record", "--config", str(agent.config))
+    assert call(*words).code == 2
+    said = call(*words, "--reason", "claim")
+    assert (said.code, "no picture of a record 'no-such-record'" in said.err) == (1, True)
 
 
 # -- outbox, camera, config
