@@ -9,8 +9,10 @@ from typing import Final
 from agent.doctor.check import Answer, Check, fail, ok, warn
 from agent.doctor.installation import Installation
 from agent.errors import StoreError
+from agent.store.budget import MB
 from agent.store.queries import examine
 from agent.store.schema import FILE, LOCK
+from agent.store.usage import folder_bytes
 
 SPACE_NEEDED: Final = 50_000_000
 """Bytes below which the next hours of records may not fit."""
@@ -51,6 +53,28 @@ def _space(installation: Installation, _about: str) -> Answer:
         cause="the disk is filled by evidence, or by something else",
         fix=f"du -xh {where} | sort -h | tail; then make room, or set store.evidence in {installation.path}",
     )
+
+
+def _budget(installation: Installation, _about: str) -> Answer:
+    store = installation.config.store
+    there = _existing(store.dir)
+    room = shutil.disk_usage(there).free + folder_bytes([store.dir])
+    wanted = MB * (store.database_mb + store.evidence_mb + store.ballast_mb + store.free_mb)
+    seen = f"{wanted / MB:,.0f} MB are granted by [store], {room / MB:,.0f} MB are there for them on {there}"
+    if wanted > room:
+        return warn(
+            seen,
+            cause="the quotas were made for a larger disk, or something else fills this one",
+            fix=f"lower evidence_mb or database_mb in {installation.path}; else pictures go by free_mb",
+        )
+    unlimited = [key for key in ("database_mb", "evidence_mb") if not getattr(store, key)]
+    if unlimited and not store.free_mb:
+        return warn(
+            f"{' and '.join(unlimited)} without a limit, and no free_mb",
+            cause="nothing keeps the store from filling the disk",
+            fix=f"set free_mb in {installation.path}",
+        )
+    return ok(seen)
 
 
 def _database(installation: Installation, _about: str) -> Answer:
@@ -111,6 +135,7 @@ def _locked(folder: Path) -> bool:
 CHECKS = (
     Check("store-writable", "The store's folder can be written", _writable, needs=("config-valid",)),
     Check("store-space", "The disk has room", _space, needs=("store-writable",)),
+    Check("store-budget", "The disk holds what the store is granted", _budget, needs=("store-space",)),
     Check("store-database", "The database is sound and of a version we know", _database, needs=("store-writable",)),
     Check("store-lock", "The store is free, or held by a daemon that answers", _lock, needs=("store-writable",)),
 )

@@ -38,7 +38,7 @@ def config(tmp_path: Path) -> Config:
         "device": {"site": "lab", "name": "dev-1"},
         "cameras": [{"name": "top", "kind": "folder", "path": images, "engine": "tiny-trace"}],
         "engines": {"tiny-trace": {"pack": a_pack(tmp_path / "pack")}},
-        "store": {"dir": tmp_path / "store"},
+        "store": {"dir": tmp_path / "store", "database_mb": 50, "evidence_mb": 50, "free_mb": 50},
         "mqtt": {"host": ""},
     }
 
@@ -303,6 +303,18 @@ def test_a_check_whose_need_failed_is_skipped_and_says_which(config: Config):
     findings = examined(no_pack(config))
     assert the(findings, "engine-latency").answer.result == SKIPPED
     assert the(findings, "engine-model").answer.seen == "not tried, since engine-pack failed"
+
+
+def test_quotas_that_the_disk_does_not_hold_are_found(config: Config):
+    """More granted than there is room for is a warning, and so is a store without any limit."""
+    config["store"]["evidence_mb"] = 10**9
+    found = the(examined(config), "store-budget").answer
+    assert (found.result, "1,000,000,1" in found.seen) == (WARN, True)
+    config["store"].update(evidence_mb=0, free_mb=0)
+    found = the(examined(config), "store-budget").answer
+    assert (found.result, found.seen) == (WARN, "evidence_mb without a limit, and no free_mb")
+    config["store"].update(free_mb=50)
+    assert the(examined(config), "store-budget").answer.result == "ok"
 
 
 def test_a_disk_without_room_is_found(config: Config):
