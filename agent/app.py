@@ -49,7 +49,9 @@ from agent.monitor.watch import Watch
 from agent.operations import Operations
 from agent.reporting import Reporting
 from agent.store.ballast import Ballast
+from agent.store.beginning import Beginning
 from agent.store.budget import MB
+from agent.store.checking import Checker
 from agent.store.cursors import files_done, stream_done
 from agent.store.dead_letters import Decision
 from agent.store.evidence import EvidenceWriter
@@ -115,10 +117,13 @@ class App:
             on_commit=self._committed,
             relief=self._relief,
             recorded=RecordedLog(config.store.recorded_log).add,
+            troubled=lambda text: self.alerts.follow("journal-failing", "store", text, over="all is written again"),
+            began=self._epoch_began,
         )
         self.alerts = Alerts(put=lambda body: self.journal.put(MessageEntry("alerts", body)), now=self._clock.now)
-        self._tell_beginning()
-        self.reader = Reader(config.store.dir)
+        self.reader = Reader(config.store.dir, damaged=self.journal.suspect)
+        if self._opening.beginning is not None:
+            self._epoch_began(self._opening.beginning)
         self.retention = Retention.of(
             config.store,
             packs=[section.pack for section in config.engines.values()],
@@ -190,11 +195,6 @@ class App:
         self._crew = Crew(stop)
 
     # -- building
-
-    def _tell_beginning(self) -> None:
-        beginning = self._opening.beginning
-        if beginning is not None:
-            self.alerts.raised(beginning.code, about="store", text=beginning.text)
 
     def _capture(self, camera: Camera) -> Capture:
         return Capture(
@@ -317,6 +317,9 @@ class App:
     def _start(self) -> None:
         start = self._crew.start
         start("journal", self.journal.run)
+        if self._opening.unchecked:
+            check = Checker(self.reader, stop=self.stop, sound=self._opening.checked, damaged=self.journal.suspect)
+            start("check", check.run)
         start("retention", self.retention.run)
         start("evidence", self.evidence.run)
         if self.uplink:
@@ -377,6 +380,10 @@ class App:
         _log.info("stopped", crashed=self._crew.died)
 
     # -- bells
+
+    def _epoch_began(self, beginning: Beginning) -> None:
+        self.reader.renew()
+        self.alerts.raised(beginning.code, about="store", text=beginning.text)
 
     def _relief(self) -> list[Entry]:
         return self.retention.relief()  # built after the journal, and asked only while it runs

@@ -10,6 +10,7 @@ FieldgateError
       - InferenceError      one call of a model failed; the frame is inconclusive
   + StoreError              disk or database refused
       - SchemaTooNew        the database was written by a newer agent; exit 78
+      - DamagedDatabase     the database's file is damaged; the daemon repairs it when it opens it
       - WriterBusy          another process holds the database's write lock
   + SyncError
       - BrokerRefused       the broker answered and said no
@@ -66,6 +67,10 @@ class StoreError(FieldgateError):
 
 class SchemaTooNew(StoreError):
     """The database was written by a newer agent than this one."""
+
+
+class DamagedDatabase(StoreError):
+    """The database's file is there and damaged, or is no database."""
 
 
 class WriterBusy(StoreError):

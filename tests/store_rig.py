@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from agent.store.journal import Journal
 from agent.store.opening import Opening
 from agent.store.schema import FILE, hold_write_lock
 from agent.store.settlements import SettleEntry
-from agent.store.transaction import Entry, Transaction, VerdictEntry
+from agent.store.transaction import Transaction, VerdictEntry
 from samples import MOMENT, ORIGIN, a_record
 
 
@@ -55,9 +55,8 @@ class Store:
         clock: ManualClock | None = None,
         hardware: str = "hardware",
         device: str = ORIGIN.device,
-        recorded: Callable[[Sequence[str]], None] = lambda _ids: None,
         limit: int = 0,
-        relief: Callable[[], Sequence[Entry]] = lambda: (),
+        **heard: Any,
     ) -> None:
         self.folder = folder
         self.clock = clock or ManualClock()
@@ -65,16 +64,14 @@ class Store:
         self._lock: IO[str] = hold_write_lock(folder)
         origin = replace(ORIGIN, boot=boot, device=device)
         self.opening = Opening(folder, origin=origin, now=self.clock, new_id=new_uuid7, hardware=hardware, limit=limit)
-        self.db: Database = self.opening.db
         self.journal = a_journal(
-            self.opening,
-            origin=origin,
-            size=size,
-            clock=self.clock,
-            on_commit=self._wake,
-            recorded=recorded,
-            relief=relief,
+            self.opening, origin=origin, size=size, clock=self.clock, on_commit=self._wake, **heard
         )
+
+    @property
+    def db(self) -> Database:
+        """The connection that the journal writes on."""
+        return self.opening.db
 
     def _wake(self) -> None:
         self.woken += 1
@@ -116,10 +113,9 @@ def a_journal(
     origin: Origin = ORIGIN,
     size: int = 64,
     on_commit: Callable[[], None],
-    recorded: Callable[[Sequence[str]], None] = lambda _ids: None,
-    relief: Callable[[], Sequence[Entry]] = lambda: (),
+    **heard: Any,
 ) -> Journal:
-    """A journal that does not let entries gather."""
+    """A journal that does not let entries gather; ``heard`` are its further listeners."""
     return Journal(
         opening,
         origin=origin,
@@ -128,9 +124,8 @@ def a_journal(
         commit_ms=0,
         size=size,
         on_commit=on_commit,
-        relief=relief,
-        recorded=recorded,
         retry_s=0.05,
+        **heard,
     )
 
 

@@ -14,6 +14,7 @@ GAPS: Final[Mapping[str, str]] = {
     "ledger-evicted": "These messages were never acknowledged and had to make room for newer ones.",
     "database-copied": "The database is a copy or a backup; what the original said later is not in it.",
     "database-behind": "The database is older than what had been committed; what came after it is gone.",
+    "database-unsure": "The note of the last number is gone or damaged, so the database may lack what came last.",
     "database-lost": "The database is gone, with everything that was not settled.",
     "database-damaged": "The database was damaged; what could be read from it was kept.",
     "device-changed": "The database was brought along from another device, or this device's hardware changed.",

@@ -12,7 +12,13 @@ ALERTS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "database-copied": ("warning", "The database is a copy or a backup; a new epoch began."),
     "database-behind": ("critical", "The database is older than what had been committed; a new epoch began."),
+    "database-unsure": ("warning", "Nobody can tell whether the database is complete; a new epoch began."),
     "database-lost": ("critical", "The database is gone; an empty one and a new epoch began."),
+    "database-damaged": (
+        "critical",
+        "The database was damaged; what could be read from it was kept, and a new epoch began.",
+    ),
+    "journal-failing": ("critical", "The disk takes no verdicts; told when it does again."),
     "device-changed": (
         "warning",
         "The database came from another device, or the hardware changed; a new epoch began.",

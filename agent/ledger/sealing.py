@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 FIRST_PREV = "0" * 64
 """``prev`` of the first message of an epoch."""
@@ -87,6 +88,30 @@ def seal(draft: Draft, *, epoch: str, seq: int, prev: str) -> Sealed:
     }
     body = canonical(message)
     return Sealed(seq, draft.kind, draft.id, body, sha256_hex(body))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a sealed message says that it belongs.
+
+    Attributes:
+        epoch: Its ledger.
+        seq: Its number there.
+        prev: sha256 of the message before it.
+    """
+
+    epoch: str
+    seq: int
+    prev: str
+
+
+_PLACE: Final = re.compile(rb'"epoch":"([0-9a-f-]+)","seq":(\d+),"prev":"([0-9a-f]{64})"')
+
+
+def place_of(body: bytes) -> Place | None:
+    """Read a sealed message's place from its bytes, without reading all of it; None where it says none."""
+    found = _PLACE.search(body)
+    return None if found is None else Place(found[1].decode(), int(found[2]), found[3].decode())
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:

@@ -46,6 +46,13 @@ class Alerts:
         """Trouble is over, if it stood."""
         self._tell(code, about=about, text=text, figure=figure, limit=limit, raised=False)
 
+    def follow(self, code: str, about: str, trouble: str | None, *, over: str) -> None:
+        """Raise with what the trouble is; clear, with ``over`` as the text, where there is none any more."""
+        if trouble is None:
+            self.cleared(code, about=about, text=over)
+        else:
+            self.raised(code, about=about, text=trouble)
+
     def standing(self) -> list[dict[str, Any]]:
         """Code, what it is about, severity, text and since when, of each alert that stands; for ``up/status``."""
         with self._lock:

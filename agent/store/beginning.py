@@ -17,6 +17,7 @@ from agent.store.transaction import Transaction
 TEXTS: Final = {
     "database-copied": "this database is a copy or a backup: it does not know what this device wrote last",
     "database-behind": "this database is older than what this device had committed to it",
+    "database-unsure": "the note of the last number is gone or damaged, so that the database may lack what came last",
     "database-lost": "the database of this device is gone",
     "database-damaged": "the database was damaged",
     "device-changed": "this database was written by another device, or this device's hardware changed",

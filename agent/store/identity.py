@@ -17,6 +17,7 @@ from typing import Any, Final
 import structlog
 
 from agent.errors import StoreError
+from agent.store.schema import MIGRATIONS
 from agent.store.statefile import read_state, write_state
 
 FILE: Final = "identity.json"
@@ -58,7 +59,9 @@ class Identity:
         known: Where the ledger was when the file was written; None before the first commit.
         fingerprint: Of the device.
         name: The device's name, ``site/device``.
+        tables: Version of the database's tables.
         running: Whether a process has the database open, so that at a start it ended without a last word.
+        unchecked: Whether the database is still to be checked since such an end.
     """
 
     token: str
@@ -67,7 +70,9 @@ class Identity:
     known: Known | None
     fingerprint: str
     name: str
+    tables: int = len(MIGRATIONS)
     running: bool = False
+    unchecked: bool = False
 
     def write(self, folder: Path) -> None:
         """Replace the file.
@@ -103,7 +108,7 @@ def _typed(read: Identity | Known | None) -> bool:
     if read is None:
         return True
     numbers, names = (
-        (("number",), ("token",)) if isinstance(read, Identity) else (("seq", "settled"), ("epoch", "sha256"))
+        (("number", "tables"), ("token",)) if isinstance(read, Identity) else (("seq", "settled"), ("epoch", "sha256"))
     )
     return all(isinstance(getattr(read, name), int) for name in numbers) and all(
         isinstance(getattr(read, name), str) for name in names
@@ -228,7 +233,9 @@ def stranger(row: Row, identity: Identity | None, *, fingerprint: str, name: str
     return "device-renamed" if row.name != name else None
 
 
-def renewed(identity: Identity | None, *, token: str, previous: str | None, fingerprint: str, name: str) -> Identity:
+def renewed(
+    identity: Identity | None, *, token: str, previous: str | None, fingerprint: str, name: str, unchecked: bool
+) -> Identity:
     """The file's content for a start: a new token, and the ledger as it was known until now."""
     before = identity or Identity(token, None, 0, None, fingerprint, name)
     return replace(
@@ -237,5 +244,7 @@ def renewed(identity: Identity | None, *, token: str, previous: str | None, fing
         previous=previous,
         fingerprint=fingerprint,
         name=name,
+        tables=len(MIGRATIONS),
         running=True,
+        unchecked=unchecked,
     )

@@ -15,9 +15,12 @@ from agent.handoff import Heartbeat
 from agent.inspection.frame import Frame, Moment
 from agent.ledger.gaps import FrameGap, FrameGaps, frame_gap_body
 from agent.ledger.sealing import Origin
+from agent.store.beginning import Beginning
+from agent.store.connection import Connection
 from agent.store.cursors import Cursors
 from agent.store.open_rollups import OpenRollups
 from agent.store.opening import Opening
+from agent.store.schema import damaging
 from agent.store.transaction import Barrier, Entry, Transaction, VerdictEntry
 
 TOGETHER = 500
@@ -54,6 +57,8 @@ class Journal:
         on_commit: Called after each commit that appended messages; must not wait.
         relief: Called on this thread when the disk has refused a commit; gives what to write first, to make room.
         recorded: Called after each commit with the ids of its records, before anybody else hears of them.
+        troubled: Called with a sentence when the disk begins to refuse, with None when it takes everything again.
+        began: Called when a repair while in use began a new epoch. Both on the journal's thread; must not wait.
         retry_s: Pause before a refused batch is tried again.
 
     Raises:
@@ -72,10 +77,12 @@ class Journal:
         on_commit: Callable[[], None],
         relief: Callable[[], Sequence[Entry]] = lambda: (),
         recorded: Callable[[Sequence[str]], None] = lambda _ids: None,
+        troubled: Callable[[str | None], None] = lambda _text: None,
+        began: Callable[[Beginning], None] = lambda _beginning: None,
         retry_s: float = RETRY_S,
     ) -> None:
         self._opening = opening
-        self._db = opening.db
+        self._connection = Connection(opening)
         self._origin = origin
         self._now = now
         self._new_id = new_id
@@ -84,6 +91,8 @@ class Journal:
         self._on_commit = on_commit
         self._relief = relief
         self._recorded = recorded
+        self._troubled = troubled
+        self._began = began
         self._retry_s = retry_s
         self._waiting: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._hurry = threading.Event()
@@ -95,6 +104,7 @@ class Journal:
         self._trouble: str | None = None
         self._no_room = False
         self._stale = False
+        self._told: list[FrameGap] = []
         self._commits = 0
         self.heartbeat = Heartbeat()
         self.head = self._open()
@@ -102,13 +112,23 @@ class Journal:
     def _open(self) -> Head:
         """Seal what an earlier process left open."""
         try:
-            transaction = self._begin()
-            transaction.seal_left_open()
-            transaction.commit()
+            transaction = self._sealed_left_open()
         except sqlite3.Error as error:
             raise StoreError(f"the database cannot be written: {error}. Check the disk that store.dir is on.") from None
         self._opening.committed(transaction)
         return Head(transaction.epoch, transaction.seq)
+
+    def _sealed_left_open(self) -> Transaction:
+        try:
+            transaction = self._begin()
+            transaction.seal_left_open()
+            transaction.commit()
+        except sqlite3.DatabaseError as error:
+            if not damaging(error):
+                raise
+            self._opening.reopen(str(error))
+            return self._sealed_left_open()
+        return transaction
 
     @property
     def failing(self) -> bool:
@@ -146,6 +166,13 @@ class Journal:
         if entry.urgent:
             self._hurry.set()
 
+    def suspect(self, fault: str) -> None:
+        """The database turned out to be damaged: have it repaired, before anything else is written; any thread."""
+        _log.error("damage was found in the database", reason=fault)
+        self._connection.suspect(fault)
+        self._hurry.set()
+        self._waiting.put(None)
+
     def stop(self) -> None:
         """Ask the thread to write what waits, seal the rollups and end."""
         self._stop.set()
@@ -175,7 +202,7 @@ class Journal:
             self._hurry.wait(self._commit_s)
         self._hurry.clear()
         batch = self._gathered(first)
-        if batch or self._gaps.pending or self._rollups.ended(self._now()):
+        if batch or self._gaps.pending or self._connection.suspected or self._rollups.ended(self._now()):
             self._until_written(batch)
         return len(batch)
 
@@ -209,32 +236,20 @@ class Journal:
         """Let go what is worth least, each in a transaction of its own, until the disk refuses even that."""
         entries = self._relief()
         with contextlib.suppress(sqlite3.Error):
-            self._db.execute("PRAGMA wal_checkpoint")  # the log may not grow; written back, it begins anew
+            self._connection.db.execute("PRAGMA wal_checkpoint")  # the log may not grow; written back, it begins anew
         for entry in entries:
             if not self._write([entry], closed="minute"):
                 return
 
     def _write(self, batch: list[Entry], *, closed: str) -> bool:
         """One attempt; False when the disk refused and nothing was written."""
-        gaps = self._gaps_to_announce(batch)
         try:
-            if self._stale:
-                self._roll_back()
-            self._stale = True
-            transaction = self._begin()
-            for entry in batch:
-                entry.write(transaction)
-            for gap in gaps:
-                body = frame_gap_body(transaction.moment, gap, code="journal-full", text="the disk did not keep up")
-                transaction.message("gaps", body)
-            transaction.seal_rollups(closed=closed)
-            transaction.commit()
+            transaction = self._settled(batch) or self._attempted(batch, closed)
         except sqlite3.IntegrityError:
             raise  # a fault of the agent, not of the disk: trying again would never help
-        except sqlite3.Error as error:
-            self._failed(error, gaps)
+        except (sqlite3.Error, StoreError) as error:
+            self._failed(error)
             return False
-        self._stale = False
         self._succeeded(transaction)
         self._recorded(transaction.recorded)
         for entry in batch:
@@ -242,6 +257,39 @@ class Journal:
         if transaction.appended:
             self._on_commit()
         return True
+
+    def _attempted(self, batch: list[Entry], closed: str) -> Transaction:
+        self._told = self._gaps_to_announce(batch)
+        self._stale = True
+        transaction = self._begin()
+        for entry in batch:
+            entry.write(transaction)
+        for gap in self._told:
+            body = frame_gap_body(transaction.moment, gap, code="journal-full", text="the disk did not keep up")
+            transaction.message("gaps", body)
+        transaction.seal_rollups(closed=closed)
+        self._connection.commits(transaction, batch)
+        transaction.commit()
+        return transaction
+
+    def _settled(self, batch: list[Entry]) -> Transaction | None:
+        """Clear away what a failed attempt left, before the next one.
+
+        Where the connection cannot be trusted any more, a new one takes its place. Then it shows whether the attempt
+        that failed was committed after all: its transaction is returned, and the batch must not be written again.
+        """
+        if self._connection.trusted:
+            if self._stale:
+                self._roll_back()
+            self._put_back()
+            return None
+        committed = self._connection.renew(batch)
+        self._forget()
+        if self._opening.beginning is not None:
+            self._began(self._opening.beginning)
+        if committed is None:
+            self._put_back()
+        return committed
 
     def _gaps_to_announce(self, batch: list[Entry]) -> list[FrameGap]:
         """What to announce with a batch; a batch that was refused goes first, while its gaps grow on as one each."""
@@ -252,7 +300,7 @@ class Journal:
 
     def _begin(self) -> Transaction:
         return Transaction(
-            self._db,
+            self._connection.db,
             origin=self._origin,
             moment=self._now(),
             rollups=self._rollups,
@@ -261,30 +309,46 @@ class Journal:
         )
 
     def _roll_back(self) -> None:
-        """Undo everything, in memory too: there the rows are the truth.
+        """Undo everything, in memory too.
 
         Raises:
             sqlite3.Error: Not even that is possible now; it must be done before the next transaction.
         """
-        if self._db.conn.in_transaction:
-            self._db.execute("ROLLBACK")
+        if self._connection.db.conn.in_transaction:
+            self._connection.db.execute("ROLLBACK")
+        self._forget()
+
+    def _forget(self) -> None:
+        """The rows are the truth."""
         self._cursors.forget()
-        self._rollups.forget(self._db)
+        self._rollups.forget(self._connection.db)
         self._stale = False
 
-    def _failed(self, error: sqlite3.Error, gaps: Sequence[FrameGap]) -> None:
-        with contextlib.suppress(sqlite3.Error):
-            self._roll_back()
+    def _put_back(self) -> None:
+        """The gaps of an attempt that was not committed wait again."""
         with self._gaps_lock:
-            self._gaps.put_back(gaps)
+            self._gaps.put_back(self._told)
+        self._told = []
+
+    def _failed(self, error: Exception) -> None:
+        self._connection.failed(error)
+        if self._connection.trusted:
+            with contextlib.suppress(sqlite3.Error):
+                self._roll_back()
+            self._put_back()
+        text = f"the database cannot be written: {error}"
         if self._trouble is None:
             _log.error("journal cannot write; it tries again every second", reason=str(error))
-        self._trouble = f"the database cannot be written: {error}"
+            self._troubled(text)
+        self._trouble = text
         self._no_room = "full" in str(error)  # its code is known to Python 3.11 only
 
     def _succeeded(self, transaction: Transaction) -> None:
+        self._stale, self._told = False, []
+        self._connection.forget_attempt()
         if self._trouble is not None:
             _log.info("journal writes again")
+            self._troubled(None)
         self._trouble = None
         self._commits += 1
         self.head = Head(transaction.epoch, transaction.seq)
@@ -297,7 +361,7 @@ class Journal:
                 self._give_up(batch)
         if not self._write([], closed="stop"):
             self._give_up([])
-        self._opening.close()
+        self._opening.close(sound=self._trouble is None)
 
     def _give_up(self, batch: list[Entry]) -> None:
         """Let a batch go at the end. Files will be read again; the other frames are announced if that still works."""

@@ -7,7 +7,7 @@ from typing import IO
 
 from sqlite_utils import Database
 
-from agent.errors import SchemaTooNew, StoreError, WriterBusy
+from agent.errors import DamagedDatabase, SchemaTooNew, StoreError, WriterBusy
 
 FILE = "fieldgate.db"
 LOCK = "writer.lock"
@@ -191,6 +191,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
 """The statements of each version, in order; an applied one is never edited."""
 
 
+_PASSING = ("disk I/O error", "unable to open", "disk is full", "locked", "readonly", "locking protocol", "memory")
+_DAMAGING = ("malformed", "not a database", "unsupported file format")
+_SPOILING = ("disk I/O error", "unable to open", "readonly", "locking protocol", "closed database")
+_WHAT_TO_DO = "Check the disk, or move the file away to begin anew."
+
+
 def hold_write_lock(folder: Path) -> IO[str]:
     """Take the database's write lock for as long as the returned object is kept open.
 
@@ -220,16 +226,18 @@ def hold_write_lock(folder: Path) -> IO[str]:
     return lock
 
 
-def open_writer(folder: Path, *, limit: int = 0) -> Database:
+def open_writer(folder: Path, *, limit: int = 0, known_tables: int | None = None) -> Database:
     """The one read-write connection; the caller holds the write lock. Brings the tables up to date.
 
     Args:
         folder: The store's folder.
         limit: Bytes beyond which the file does not grow; 0: none.
+        known_tables: The version of the tables that the file beside the database names; None where none does.
 
     Raises:
         SchemaTooNew: A newer agent wrote this database.
-        StoreError: The file cannot be opened or is no database.
+        DamagedDatabase: The file is damaged, or no database.
+        StoreError: It cannot be opened.
     """
     path = folder / FILE
     connection: sqlite3.Connection | None = None
@@ -239,13 +247,12 @@ def open_writer(folder: Path, *, limit: int = 0) -> Database:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
-        _migrate(db, path)
+        _migrate(db, path, known_tables)
         limit_pages(db, limit)
     except sqlite3.Error as error:
         _close(connection)
-        raise StoreError(
-            f"{path}: the database cannot be opened: {error}. Check the disk, or move the file away to begin anew."
-        ) from None
+        kind = StoreError if passing(error) else DamagedDatabase
+        raise kind(f"{path}: the database cannot be opened: {error}. {_WHAT_TO_DO}") from None
     except StoreError:
         _close(connection)
         raise
@@ -258,9 +265,39 @@ def limit_pages(db: Database, limit: int) -> None:
     db.execute(f"PRAGMA max_page_count = {max(1, limit // size) if limit else _MOST_PAGES}")
 
 
-def _migrate(db: Database, path: Path) -> None:
+def passing(error: sqlite3.Error) -> bool:
+    """Whether the disk or another process may be the reason, rather than the database's content."""
+    return any(word in str(error) for word in _PASSING)
+
+
+def spoiling(error: sqlite3.Error) -> bool:
+    """Whether the connection on which this happened may not be used any more: what it says may not be on the disk."""
+    return any(word in str(error) for word in _SPOILING) or damaging(error)
+
+
+def damaging(error: sqlite3.Error) -> bool:
+    """Whether the database's content is the reason."""
+    return any(word in str(error) for word in _DAMAGING)
+
+
+def make_database(path: Path) -> Database:
+    """A new database with its tables, to be filled quickly: nothing is durable until its file is synchronised.
+
+    Raises:
+        sqlite3.Error: The disk refused.
+    """
+    connection = sqlite3.connect(path.absolute().as_uri(), uri=True, isolation_level=None, check_same_thread=False)
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")
+    db = Database(connection)
+    db.execute("PRAGMA journal_mode = MEMORY")
+    db.execute("PRAGMA synchronous = OFF")
+    _migrate(db, path, None)
+    return db
+
+
+def _migrate(db: Database, path: Path, known_tables: int | None) -> None:
     """Apply what is missing, each version with its number in one transaction."""
-    version = _version(db.conn, path)
+    version = _version(db.conn, path, known_tables)
     for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -273,8 +310,10 @@ def _migrate(db: Database, path: Path) -> None:
             raise
 
 
-def _version(connection: sqlite3.Connection, path: Path) -> int:
+def _version(connection: sqlite3.Connection, path: Path, known_tables: int | None) -> int:
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if known_tables is not None and version > max(known_tables, len(MIGRATIONS)):
+        raise DamagedDatabase(f"{path}: names version {version} of its tables, and nobody has written that")
     if version > len(MIGRATIONS):
         raise SchemaTooNew(
             f"{path}: was written by a newer fieldgate (version {version} of its tables; this one knows "
@@ -284,7 +323,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def _refuse_older(connection: sqlite3.Connection, path: Path) -> None:
-    if _version(connection, path) < len(MIGRATIONS):
+    if _version(connection, path, None) < len(MIGRATIONS):
         raise StoreError(f"{path}: was written by an older fieldgate. Start the daemon once: it brings it up to date.")
 
 

@@ -292,6 +292,7 @@ def test_the_note_is_made_durable_once_a_minute(tmp_path, monkeypatch):
     asked: list[int] = []
     monkeypatch.setattr("os.fdatasync", asked.append)
     store = Store(tmp_path)
+    asked.clear()
     for minutes in (0, 0, 1, 0, 0.5, 0.5):
         store.clock.pass_minutes(minutes)
         written(store, 1)
