@@ -11,11 +11,9 @@
           +--mode, trigger, status-- control (Unix socket)          health ------+------ watch (sensors, totals)
                                                           pictures <--HTTPS-- upload <-- evidence (rows, files)
 
-The thread retention keeps the store within its budget: what is worth least it asks the journal to let go.
-
-Threads: main, capture-<camera>, line, evidence, journal, retention, uplink, upload, watch, control. Stopped in
-reverse, each with a budget: sources, line, evidence, journal, uplink. Nothing upstream waits for anything downstream
-of the disk.
+The thread retention keeps the store within its budget: what is worth least it asks the journal to let go. Threads:
+main, capture-<camera>, line, evidence, journal, retention, uplink, upload, watch, control. Stopped in reverse, each
+with a budget: sources, line, evidence, journal, uplink. Nothing upstream waits for anything downstream of the disk.
 """
 
 import random
@@ -48,7 +46,6 @@ from agent.monitor.sensors import Sensors
 from agent.monitor.watch import Watch
 from agent.operations import Operations
 from agent.reporting import Reporting
-from agent.store.ballast import Ballast
 from agent.store.beginning import Beginning
 from agent.store.budget import MB
 from agent.store.checking import Checker
@@ -62,6 +59,7 @@ from agent.store.opening import Opening
 from agent.store.reader import Reader
 from agent.store.recorded_log import RecordedLog
 from agent.store.retention import Retention
+from agent.store.room_to_open import make_room_to_open
 from agent.store.schema import hold_write_lock
 from agent.store.transaction import CloseRollups, Entry, MessageEntry
 from agent.sync.commands import Verb
@@ -93,7 +91,7 @@ class App:
         self.stop = stop
         self._began = time.monotonic()
         self._lock = hold_write_lock(config.store.dir)
-        Ballast(config.store.dir, config.store.ballast_mb * MB).release_if_full()
+        gone = make_room_to_open(config.store.dir, ballast=config.store.ballast_mb * MB)
         self._engines = load_engines(config.engines, config.inference)
         self._clock = Clock()
         self._bell = Bell()
@@ -133,6 +131,7 @@ class App:
             raised=self.alerts.raised,
             cleared=self.alerts.cleared,
         )
+        self.retention.tell_gone(gone)
         self.modes = modes_at_start(config.store.dir / "modes", config.engines, self.alerts.raised)
         self.delivery = Delivery(
             journal=self.journal,

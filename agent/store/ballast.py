@@ -6,8 +6,6 @@ from pathlib import Path
 
 import structlog
 
-from agent.store.budget import TIGHT
-
 FILE = "ballast"
 
 _log = structlog.get_logger()
@@ -44,13 +42,6 @@ class Ballast:
             self._path.unlink(missing_ok=True)
         except OSError as error:
             _log.error("ballast cannot be released", path=str(self._path), reason=str(error))
-
-    def release_if_full(self) -> None:
-        """Before the database is opened: on a full disk not even that works."""
-        with contextlib.suppress(OSError):
-            here = os.statvfs(self._path.parent)
-            if here.f_bavail * here.f_frsize < TIGHT:
-                self.release()
 
     def keep(self, free: int) -> None:
         """Make it where it is missing or of another size and twice its room is free."""

@@ -83,7 +83,8 @@ def begin_epoch(
         )
         transaction.commit()
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.conn.in_transaction:  # a full disk has ended it already
+            db.execute("ROLLBACK")
         raise
     return transaction
 

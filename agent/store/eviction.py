@@ -91,7 +91,7 @@ class Eviction(ABC):
         self.went.settled += sum(one.settled for one in chosen)
         self.went.unsettled += sum(not one.settled for one in chosen)
 
-    def _let_pictures_go(self, transaction: Transaction, chosen: "Sequence[_Picture]", code: str) -> None:
+    def _let_pictures_go(self, transaction: Transaction, chosen: "Sequence[Picture]", code: str) -> None:
         db = transaction.db.conn
         for one in chosen:
             db.execute("UPDATE evidence SET state = 'evicted', reason = ? WHERE record = ?", (code, one.record))
@@ -118,7 +118,7 @@ class EvictPictures(Eviction):
     wanted: int
 
     def _evict(self, transaction: Transaction) -> None:
-        chosen = _least_valuable(transaction.db.conn, self.wanted)
+        chosen = least_valuable(transaction.db.conn, self.wanted)
         self._let_pictures_go(transaction, chosen, "evidence-evicted")
 
 
@@ -147,9 +147,11 @@ class ForgetPictures(Eviction):
 
     Attributes:
         records: Their records.
+        code: Why: ``evidence-missing``, or ``evidence-evicted`` where it was the agent.
     """
 
     records: Sequence[str]
+    code: str = "evidence-missing"
 
     def _evict(self, transaction: Transaction) -> None:
         marks = ", ".join("?" * len(self.records))
@@ -157,7 +159,7 @@ class ForgetPictures(Eviction):
             f"SELECT record, path, 0, state FROM evidence WHERE record IN ({marks}) AND state IN (?, ?, ?)",  # noqa: S608
             (*self.records, *ON_DISK),
         )
-        self._let_pictures_go(transaction, [_Picture(*row) for row in rows.fetchall()], "evidence-missing")
+        self._let_pictures_go(transaction, [Picture(*row) for row in rows.fetchall()], self.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,9 @@ class LimitFile:
 
 
 @dataclass(frozen=True, slots=True)
-class _Picture:
+class Picture:
+    """A picture that may go: its record, its file below the evidence folder, its size, its state."""
+
     record: str
     path: str
     bytes: int
@@ -248,9 +252,9 @@ class _Message:
         return bool(self.at)
 
 
-def _least_valuable(db: sqlite3.Connection, wanted: int) -> list[_Picture]:
+def least_valuable(db: sqlite3.Connection, wanted: int) -> list[Picture]:
     """Pictures of together at least so many bytes, the least valuable first; never one that is held."""
-    chosen: list[_Picture] = []
+    chosen: list[Picture] = []
     for one in PICTURES:
         for state in ON_DISK:
             if wanted <= 0 or len(chosen) == TOGETHER:
@@ -260,7 +264,7 @@ def _least_valuable(db: sqlite3.Connection, wanted: int) -> list[_Picture]:
                 "AND held = 0 ORDER BY asked, captured_at LIMIT ?",
                 (one.kept, one.reviewed, state, TOGETHER - len(chosen)),
             )
-            for picture in (_Picture(*row) for row in rows.fetchall()):
+            for picture in (Picture(*row) for row in rows.fetchall()):
                 if wanted <= 0:
                     break
                 chosen.append(picture)
@@ -268,14 +272,14 @@ def _least_valuable(db: sqlite3.Connection, wanted: int) -> list[_Picture]:
     return chosen
 
 
-def _older(db: sqlite3.Connection, kept: str, before: str, limit: int) -> list[_Picture]:
+def _older(db: sqlite3.Connection, kept: str, before: str, limit: int) -> list[Picture]:
     """Pictures of a class that were taken before a moment, but not while the clock was not set."""
     rows = db.execute(
         "SELECT record, path, bytes, state FROM evidence WHERE kept = ? AND reviewed IN (0, 1) AND state IN (?, ?, ?) "
         "AND held = 0 AND asked IN (0, 1) AND captured_at >= ? AND captured_at < ? LIMIT ?",
         (kept, *ON_DISK, _PLAUSIBLE, before, limit),
     )
-    return [_Picture(*row) for row in rows.fetchall()]
+    return [Picture(*row) for row in rows.fetchall()]
 
 
 def _least_valuable_messages(db: sqlite3.Connection, wanted: int) -> list[_Message]:

@@ -223,6 +223,11 @@ class Retention:
             self._routine_s = -ROUTINE_S  # there may be more of it
         self._bell.ring()
 
+    def tell_gone(self, records: Sequence[str]) -> None:
+        """Pictures went before the database was open: tell them now."""
+        if records:
+            self._put(ForgetPictures(partial(self._gone, "evidence-evicted"), records, "evidence-evicted"))
+
     def _forget(self, records: Sequence[str]) -> None:
         """Files of these records' pictures are gone, and it was not us."""
         self._put(ForgetPictures(partial(self._gone, "evidence-missing"), records))

@@ -1,5 +1,6 @@
 """The database: its connections, its tables, and how one version becomes the next."""
 
+import contextlib
 import fcntl
 import sqlite3
 from pathlib import Path
@@ -246,6 +247,8 @@ def open_writer(folder: Path, *, limit: int = 0, known_tables: int | None = None
         db = Database(connection)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
+        with contextlib.suppress(sqlite3.OperationalError):  # written back, the log begins anew, also on a full disk
+            db.execute("PRAGMA wal_checkpoint")
         db.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         _migrate(db, path, known_tables)
         limit_pages(db, limit)
@@ -306,7 +309,8 @@ def _migrate(db: Database, path: Path, known_tables: int | None) -> None:
             db.execute(f"PRAGMA user_version = {number}")
             db.execute("COMMIT")
         except BaseException:
-            db.execute("ROLLBACK")
+            if db.conn.in_transaction:  # a full disk has ended it already
+                db.execute("ROLLBACK")
             raise
 
 

@@ -40,7 +40,7 @@ def measure(folder: Path, reader: Reader, *, packs: int) -> Usage:
         packs=packs,
         free=here.f_bavail * here.f_frsize,
         evidence_free=pictures.f_bavail * pictures.f_frsize,
-        together=pictures.f_fsid == here.f_fsid,
+        together=not evidence.is_dir() or evidence.stat().st_dev == folder.stat().st_dev,
     )
 
 

@@ -39,19 +39,6 @@ def test_the_ballast_does_not_fill_a_disk(tmp_path):
         assert not (folder / FILE).exists()
 
 
-def test_a_full_disk_gets_the_ballast_before_the_database_is_opened(tmp_path):
-    """At the start it gives way where there is no room, and stays where there is."""
-    with small_disk(tmp_path, kilobytes=8_000) as folder:
-        ballast = Ballast(folder, 2 * MB)
-        ballast.keep(free(folder))
-        ballast.release_if_full()
-        assert ballast.state == "held"
-        with (folder / "other").open("wb") as other:
-            os.posix_fallocate(other.fileno(), 0, free(folder) - MB)
-        ballast.release_if_full()
-        assert ballast.state == "released"
-
-
 def test_a_ballast_of_another_size_is_made_anew(tmp_path):
     """The settings decide; with 0 there is none."""
     Ballast(tmp_path, 20_000).keep(10 * MB)

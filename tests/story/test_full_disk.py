@@ -71,3 +71,19 @@ def test_a_disk_that_fills_slowly_suddenly_and_is_freed(tmp_path: Path) -> None:
         f"{told} frames could not be written, {len(pictures)} pictures went; alerts {sorted(alerts)}; "
         f"{time.monotonic() - began:.0f} s"
     )
+
+
+def test_a_daemon_starts_on_a_full_disk(tmp_path: Path) -> None:
+    """Started where not a byte is free, it gives up the ballast and records."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    with small_disk(disk, kilobytes=DISK_KB), ground(tmp_path, LIVE, store=disk / "store") as here:
+        here.broker.stop()
+        here.agent.start(settings=BUDGET)
+        here.record_more(100)
+        assert here.agent.terminate() == 0
+        with neighbour(disk, greedy=False):
+            here.agent.start(settings=BUDGET)
+            here.record_more(50)
+            assert here.agent.terminate() == 0
+        assert "Traceback" not in here.agent.told()
