@@ -9,7 +9,7 @@
       operations <--mode, trigger-- commands <-------------- broker <--MQTT--> uplink <---- outbox, ledger facts
           ^                                                                      ^
           +--mode, trigger, status-- control (Unix socket)          health ------+------ watch (sensors, totals)
-                                                          pictures <--HTTPS-- upload <-- evidence (rows, files)
+                                                          pictures <--HTTPS, MQTT-- upload <-- evidence
 
 The thread retention keeps the store within its budget: what is worth least it asks the journal to let go. Threads:
 main, capture-<camera>, line, evidence, journal, retention, uplink, upload, watch, control. Stopped in reverse, each
@@ -63,8 +63,8 @@ from agent.store.room_to_open import make_room_to_open
 from agent.store.schema import hold_write_lock
 from agent.store.transaction import CloseRollups, Entry, MessageEntry
 from agent.sync.commands import Verb
+from agent.sync.dispatch import Dispatch
 from agent.sync.uplink import Uplink
-from agent.sync.upload import upload_of
 from agent.sync.verbs import CHECKS
 
 _log = structlog.get_logger()
@@ -158,6 +158,7 @@ class App:
             new_id=new_uuid7,
             changed=self._status_changed,
         )
+        self.dispatch = Dispatch(config, self.reader, self.journal.put, self.alerts, self._clock.now)
         self.line = self._made_line()
         self.reporting = Reporting(
             origin=self._origin,
@@ -172,9 +173,8 @@ class App:
             alerts=self.alerts.standing,
             budget=self.retention.snapshot,
             uplink=(lambda: self.uplink.snapshot() if self.uplink else {}) if config.mqtt.host else None,
-            upload=(lambda: self.upload.snapshot() if self.upload else {}) if config.upload.how != "off" else None,
+            upload=self.dispatch.upload.snapshot if config.mqtt.host else None,
         )
-        self.upload = upload_of(config, self.reader, self.journal.put, self.alerts, self._clock.now)
         self.uplink: Uplink | None = None
         if config.mqtt.host:
             self.uplink, self.commands = made_uplink(
@@ -184,6 +184,7 @@ class App:
                 reader=self.reader,
                 journal=self.journal,
                 delivery=self.delivery,
+                dispatch=self.dispatch,
                 alerts=self.alerts,
                 verbs=self._mqtt_verbs(),
                 status=self.reporting.status,
@@ -277,6 +278,7 @@ class App:
             "mode": lambda command: operations.change_mode(
                 command.args["engine"], command.args["mode"], by=command.by, reason=command.reason, way="mqtt"
             ),
+            "evidence": self.dispatch.desk.order,
         }
         return {verb: Verb(CHECKS[verb], act) for verb, act in acts.items()}
 
@@ -323,8 +325,7 @@ class App:
         start("evidence", self.evidence.run)
         if self.uplink:
             start("uplink", self.uplink.run)
-        if self.upload:
-            start("upload", self.upload.run)
+            start("upload", self.dispatch.upload.run)
         start("control", self.control.run)
         start("watch", self.watch.run)
         start("line", self.line.run)
@@ -359,8 +360,7 @@ class App:
     def _stop_all(self) -> None:
         """Sources first, the uplink last; whoever has not ended in time is abandoned."""
         self.stop.set()
-        if self.upload:
-            self.upload.stop()
+        self.dispatch.upload.stop()
         for capture in self.captures.values():
             capture.stop()
         self._crew.join([f"capture-{name}" for name in self.captures], SOURCES_S)

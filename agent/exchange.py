@@ -21,6 +21,7 @@ from agent.sync.broker import PahoBroker
 from agent.sync.budget import LocalTime
 from agent.sync.commands import Commands, Verb
 from agent.sync.disk import Disk
+from agent.sync.dispatch import Dispatch
 from agent.sync.limits import Limits
 from agent.sync.receipts import Receipts
 from agent.sync.topics import Topics
@@ -35,6 +36,7 @@ def made_uplink(
     reader: Reader,
     journal: Journal,
     delivery: Delivery,
+    dispatch: Dispatch,
     alerts: Alerts,
     verbs: Mapping[str, Verb],
     status: Callable[[], Mapping[str, Any]],
@@ -49,6 +51,7 @@ def made_uplink(
         reader: Reads the outbox.
         journal: Writes the last words on commands.
         delivery: Decides about messages on their way out.
+        dispatch: Sends pictures.
         alerts: Hears of a broker that keeps everything back.
         verbs: What is obeyed.
         status: The body of ``up/status``; never waits.
@@ -84,11 +87,13 @@ def made_uplink(
         status=status,
         commands=commands,
         receipts=Receipts(store=delivery.receipt, raised=alerts.raised, cleared=alerts.cleared),
+        pictures=dispatch.parcels,
         stop=stop,
         raised=alerts.raised,
         cleared=alerts.cleared,
     )
     delivery.attach(uplink.reread)
+    dispatch.join(wake_uplink=uplink.wake, finish=commands.finish)
     return uplink, commands
 
 

@@ -65,6 +65,11 @@ def messages() -> dict[str, Any]:
         "contentType": "application/zlib",
         "payload": {"type": "string", "format": "binary"},
     }
+    told["picture"] = {
+        "summary": "The picture of a record; user properties: record, sha256, size.",
+        "contentType": "image/jpeg",
+        "payload": {"type": "string", "format": "binary"},
+    }
     return told
 
 

@@ -141,6 +141,7 @@ class Central:
     def __init__(self, port: int, *topics: str, name: str = "", user: str = "", password: str = "") -> None:
         self.received: list[tuple[str, bytes, bool]] = []
         self.correlations: list[bytes | None] = []
+        self.user_properties: list[dict[str, str]] = []
         self._ready = threading.Event()
         self._acknowledged: set[int] = set()
         self._topics = topics
@@ -203,4 +204,5 @@ class Central:
 
     def _keep(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
         self.correlations.append(getattr(message.properties, "CorrelationData", None))
+        self.user_properties.append(dict(getattr(message.properties, "UserProperty", [])))
         self.received.append((message.topic, bytes(message.payload), message.retain))

@@ -15,7 +15,9 @@ FIELDS: Final = ("record", "site", "device", "camera", "day")
 class UploadSection(Section):
     """How pictures reach the centre, each after its record."""
 
-    how: Literal["off", "https"] = Field(default="off", description="How: off or https.")
+    how: Literal["off", "mqtt", "https"] = Field(
+        default="off", description="How: mqtt, https, or off: only those that the centre asks for go, over MQTT."
+    )
     classes: tuple[Literal["fail", "inconclusive", "archive", "audit", "all"], ...] = Field(
         default=("fail", "inconclusive", "archive", "audit"),
         description="Which pictures, by why their record was kept; the first class goes first.",
@@ -34,6 +36,9 @@ class UploadSection(Section):
     cert_file: Path | None = Field(default=None, description="This device's certificate, for mutual TLS.")
     key_file: Path | None = Field(
         default=None, description="Key of this device's certificate, or credential:NAME of systemd."
+    )
+    mqtt_max_kb: int = Field(
+        default=256, ge=1, le=262_144, description="Largest picture that goes over MQTT, in kilobytes (1,000 bytes)."
     )
     kb_per_s: int = Field(default=0, ge=0, description="Kilobytes per second; 0: no limit.")
     mb_per_day: int = Field(

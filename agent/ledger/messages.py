@@ -76,6 +76,7 @@ FATES: Final[Mapping[str, str]] = {
 
 PICTURE_REASONS: Final[Mapping[str, str]] = {
     "refused": "The server or the broker took others and refused this one, `upload.attempts` times.",
+    "too-large": "It is larger than `upload.mqtt_max_kb`, or than the broker's largest packet.",
     "file-missing": "Its file is gone from the device, or cannot be read.",
     "file-damaged": "The bytes on the disk are not those that the record names.",
     "erased-on-request": "The command `evidence` ordered it; an audit message says who and why.",

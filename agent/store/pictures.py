@@ -194,7 +194,7 @@ class TriedEntry:
         self.done()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OrderEntry:
     """Somebody ordered a picture to be sent ahead of the queue, or to be erased. Recorded with who and why.
 
@@ -206,7 +206,9 @@ class OrderEntry:
         by: Who.
         why: The reason given.
         way: By which way: ``mqtt``.
-        done: Called after the commit.
+        command: The command's id; empty where it was none.
+        done: Called with this order after the commit.
+        changed: Whether the row was changed; known after the commit.
     """
 
     picture: KeptPicture
@@ -214,18 +216,25 @@ class OrderEntry:
     by: str
     why: str
     way: str
-    done: Callable[[], None] = _nothing
-    urgent: bool = True
+    command: str = ""
+    done: "Callable[[OrderEntry], None]" = lambda _order: None
+    changed: bool = False
+
+    @property
+    def urgent(self) -> bool:
+        """Somebody waits."""
+        return True
 
     def write(self, transaction: Transaction) -> None:
         """Mark the row, and write the audit message if that changed something."""
         change = "state = 'erasing', asked = 0" if self.action == "erase" else "asked = 1, attempts = 0"
         free = "AND held = 0" if self.action == "erase" else "AND asked = 0"
-        changed = transaction.db.conn.execute(
+        count = transaction.db.conn.execute(
             f"UPDATE evidence SET {change} WHERE record = ? {free} AND state IN {_SENDABLE}",  # noqa: S608
             (self.picture.record,),
         ).rowcount
-        if changed:
+        self.changed = count > 0
+        if self.changed:
             body = audit_body(
                 transaction.moment,
                 what=f"evidence of {self.picture.record}",
@@ -239,7 +248,7 @@ class OrderEntry:
 
     def committed(self) -> None:
         """Tell whoever waits."""
-        self.done()
+        self.done(self)
 
 
 def _spend(transaction: Transaction, sent: int) -> None:

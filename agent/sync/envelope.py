@@ -37,6 +37,9 @@ CODES: Final[Mapping[str, str]] = {
     "unknown-camera": "This device has no camera of that name.",
     "unknown-engine": "This device has no engine of that name.",
     "unknown-epoch": "This device's database has had no such epoch.",
+    "unknown-record": "This device has no picture of a record with that id.",
+    "picture-gone": "The picture made room, or was erased.",
+    "held": "The picture is under legal hold, or went just now.",
 }
 """Reason codes of a refused command."""
 

@@ -40,6 +40,12 @@ ROUTES: Final[Mapping[str, Route]] = {
         retained=False,
         body="many sealed messages, their bytes unchanged: zlib of newline-separated JSON",
     ),
+    "picture": Route(
+        "up/evidence/{record id}",
+        qos=1,
+        retained=False,
+        body="a picture: JPEG, and in MQTT 5 the user properties `record`, `sha256` and `size`",
+    ),
     "reply": Route("up/replies/{command id}", qos=1, retained=False, body="what became of a command"),
     "command": Route("down/commands/{verb}", qos=1, retained=False, body="one command; a retained one is ignored"),
     "receipt": Route(
@@ -109,6 +115,10 @@ class Topics:
     def batch(self) -> str:
         """Where many ledger messages go as one."""
         return f"{self.root}/up/ledger/batch"
+
+    def evidence(self, record: str) -> str:
+        """Where the picture of a record goes."""
+        return f"{self.root}/up/evidence/{record}"
 
     def reply(self, command_id: str) -> str:
         """Where the answers to one command go; the id has been checked before."""

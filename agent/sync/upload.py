@@ -9,7 +9,6 @@ Each picture's fate is a ledger message, committed before the next one is looked
 sent again, and a restart goes on where it was. What has left this device in vain is counted too.
 """
 
-import random
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,7 +18,6 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from agent.config import Config
 from agent.errors import StoreError, in_words
 from agent.handoff import Bell, Heartbeat
 from agent.inspection.frame import Moment
@@ -30,7 +28,6 @@ from agent.store.reader import Reader
 from agent.store.statefile import fsync_folder
 from agent.store.transaction import Entry
 from agent.sync.delivery import Blame, Meaning, Outcome
-from agent.sync.https import Https
 from agent.sync.retry import delay_s
 
 IDLE_S: Final = 1.0
@@ -138,9 +135,10 @@ class Upload:
         self._bell.ring()
 
     def snapshot(self) -> dict[str, Any]:
-        """Figures for ``status``: the way, the state and its reason, counts since the start."""
+        """Figures for ``status``: the way, whether unasked too, the state and its reason, counts since the start."""
         state, reason = self._told
-        return {"way": self._way.name, "state": state, "reason": reason, **self._counts}
+        sends = "all" if self._classes else "asked"
+        return {"way": self._way.name, "sends": sends, "state": state, "reason": reason, **self._counts}
 
     # On the thread ``upload``.
 
@@ -267,28 +265,3 @@ class Upload:
         self._told = (state, reason)
         if state == "waiting" and (old[0] != state or (old[1] or {}).get("code") != code):
             log.warning("upload", state=state, code=code, reason=text)
-
-
-def upload_of(
-    config: Config, reader: Reader, put: Callable[[Entry], None], alerts: Alerts, now: Callable[[], Moment]
-) -> Upload | None:
-    """The upload that the settings ask for; None where they ask for none."""
-    section, device = config.upload, config.device
-    if section.how == "off":
-        return None
-    stop = threading.Event()
-    return Upload(
-        way=Https(section, site=device.site, device=device.name, stop=stop),
-        classes=section.classes,
-        folder=config.store.dir / "evidence",
-        attempts=section.attempts,
-        bytes_per_day=section.mb_per_day * 1_000_000,
-        longest_s=section.retry_max_s,
-        reader=reader,
-        put=put,
-        erased=lambda _record: None,
-        now=now,
-        draw=random.random,
-        alerts=alerts,
-        stop=stop,
-    )

@@ -10,6 +10,7 @@ from agent.inspection.frame import SUBJECT_FIELDS
 MOST_AGAIN: Final = 100_000
 """Numbers that one ``replay`` may ask for."""
 
+PICTURE_ACTIONS: Final = ("send", "erase")
 MODES: Final = ("shadow", "production", "manual")
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -74,11 +75,24 @@ def check_replay(args: Mapping[str, Any]) -> None:
         raise _bad(f"more than {MOST_AGAIN} numbers at once; ask in pieces")
 
 
+def check_evidence(args: Mapping[str, Any]) -> None:
+    """``evidence`` wants a record's id and an action.
+
+    Raises:
+        BadCommand: ``bad-args``.
+    """
+    _only(args, ("record", "action"))
+    _name(args, "record")
+    if args.get("action") not in PICTURE_ACTIONS:
+        raise _bad(f"action is not one of {', '.join(PICTURE_ACTIONS)}")
+
+
 CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any]], None]]] = {
     "ping": check_ping,
     "trigger": check_trigger,
     "mode": check_mode,
     "replay": check_replay,
+    "evidence": check_evidence,
 }
 """Every verb that this agent knows, and the check of its arguments."""
 
