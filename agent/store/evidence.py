@@ -15,6 +15,8 @@ from agent.ledger.sealing import sha256_hex
 from agent.store.statefile import fsync_folder, write_atomically
 from agent.store.transaction import Entry, VerdictEntry
 
+_NO_ROOM = "the disk's budget has no room for pictures: free some space, or see store.evidence_mb and store.free_mb"
+
 _log = structlog.get_logger()
 
 
@@ -49,11 +51,17 @@ class EvidenceWriter:
         self._failed = 0
         self._refused = 0
         self._no_room = 0
+        self._crowded = False
         self.heartbeat = Heartbeat()
 
     def offer(self, entry: VerdictEntry, image: Image) -> None:
         """Keep ``image`` for the entry's record; when there is no room the record goes at once without it."""
-        if not self._room():
+        room = self._room()
+        if self._crowded == room:
+            self._crowded = not room
+            if self._crowded:
+                _log.warning("evidence has no room; records go without it", reason=_NO_ROOM)
+        if not room:
             self._no_room += 1
             self._put(entry.without_evidence("no-room"))
             return
@@ -121,8 +129,8 @@ class EvidenceWriter:
     def snapshot(self) -> dict[str, Any]:
         """Figures for ``status``; any thread."""
         return {
-            "state": "failing" if self._trouble else "writing",
-            "reason": self._trouble,
+            "state": "failing" if self._trouble or self._crowded else "writing",
+            "reason": self._trouble or (_NO_ROOM if self._crowded else None),
             "waiting": self._waiting.qsize(),
             "stored": self._stored,
             "failed": self._failed,

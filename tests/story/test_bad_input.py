@@ -213,11 +213,13 @@ def test_a_full_disk_for_evidence_does_not_stop_the_records(config: Config, tmp_
     try:
         with running_daemon(config, tmp_path) as agent:
             assert until(lambda: lines(agent, "evidence"), within_s=60), agent.told()
-            without = 'SELECT count(*) FROM messages WHERE instr(CAST(body AS TEXT), \'"evidence_reason":"failed"\')'
-            assert until(lambda: agent.ask(without)[0][0] >= 3, within_s=30), agent.told()
+            without = "SELECT count(*) FROM messages WHERE instr(CAST(body AS TEXT), ?)"
+            assert until(lambda: agent.ask(without, '"evidence_reason":"no-room"')[0][0] >= 3, within_s=30), (
+                agent.told()
+            )
             told = status(agent)["evidence"]
             assert told["state"] == "failing"
-            assert "No space left" in told["reason"]
+            assert "no room" in told["reason"]
             shown = fieldgate("status", "--config", str(agent.config))
             assert shown.returncode == 0
             assert "! evidence: " in shown.stdout
